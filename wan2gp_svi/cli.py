@@ -1,0 +1,119 @@
+"""The command `wan2gp-svi`. Each command's work is imported only when it is asked for.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or bad input; `status` has codes of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from wan2gp_svi import __version__
+from wan2gp_svi.errors import UserError
+
+
+def _calls(module: str, function: str) -> Callable[[argparse.Namespace], int]:
+    """A handler that imports `module` when it is run: `plan` must not need torch, nor `demo` git."""
+
+    def run(args: argparse.Namespace) -> int:
+        return getattr(importlib.import_module(module), function)(args)
+
+    return run
+
+
+def _add_installer(commands: argparse._SubParsersAction) -> None:
+    helps = {
+        "install": "put the hooks, the package and the profiles into WanGP",
+        "uninstall": "take everything out again and leave WanGP as it was",
+        "status": "0: installed and whole, 3: not installed, 4: damaged or lost to an update",
+        "update": "update WanGP itself (git pull) and put the hooks in again",
+    }
+    for name, help_text in helps.items():
+        command = commands.add_parser(name, help=help_text)
+        command.add_argument("--wangp", metavar="DIR", help="WanGP's folder (else: looked for)")
+        command.add_argument("--json", action="store_true", help="print the result as JSON")
+        if name == "install":
+            command.add_argument(
+                "--dry-run", action="store_true", help="print the patch, change nothing"
+            )
+        command.set_defaults(run=_calls("wan2gp_svi.installer.commands", name))
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    demo = commands.add_parser("demo", help="make a chained video on a bare machine, no weights")
+    demo.add_argument("--image", metavar="FILE", help="the start photo (default: a bundled one)")
+    demo.add_argument("--frames", type=int, metavar="N", help="frames asked for")
+    demo.add_argument("--window", type=int, metavar="W", help="frames of a window, 4k+1")
+    demo.add_argument("--prompt", nargs="+", metavar="TEXT", help="one prompt a window")
+    demo.add_argument("--seed", type=int, default=0, metavar="S", help="base seed (default 0)")
+    demo.add_argument("--out", default="demo-output", metavar="DIR", help="where to write")
+    demo.set_defaults(run=_calls("wan2gp_svi.demo.command", "demo"))
+
+
+def _add_plan(commands: argparse._SubParsersAction) -> None:
+    plan = commands.add_parser("plan", help="show the windows of a video before it is made")
+    plan.add_argument("--frames", type=int, required=True, metavar="N", help="frames asked for")
+    plan.add_argument("--window", type=int, default=81, metavar="W", help="4k+1 (default 81)")
+    plan.add_argument("--overlap", type=int, default=4, metavar="O", help="4n (default 4)")
+    plan.add_argument("--fps", type=float, default=16, metavar="FPS", help="default 16")
+    plan.add_argument("--prompts", metavar="FILE", help="one prompt a line, for each window")
+    plan.add_argument("--seed", type=int, default=0, metavar="S", help="base seed (default 0)")
+    plan.add_argument("--json", action="store_true", help="print the plan as JSON")
+    plan.set_defaults(run=_calls("wan2gp_svi.plan_command", "plan"))
+
+
+def _add_lora(commands: argparse._SubParsersAction) -> None:
+    lora = commands.add_parser("lora", help="look at LoRA files, or convert them for WanGP")
+    actions = lora.add_subparsers(dest="action", metavar="ACTION", required=True)
+    inspect = actions.add_parser("inspect", help="say what a LoRA file is and what it fits")
+    inspect.add_argument("file", metavar="FILE")
+    inspect.add_argument("--json", action="store_true", help="print the findings as JSON")
+    inspect.set_defaults(run=_calls("wan2gp_svi.lora.commands", "inspect"))
+    convert = actions.add_parser("convert", help="write it as WanGP and ComfyUI read it")
+    convert.add_argument("source", metavar="IN", help="a .safetensors file, or a folder of them")
+    convert.add_argument("target", metavar="OUT", help="the file (or folder) to write")
+    convert.add_argument("--dtype", choices=("keep", "bf16", "fp16", "fp32"), default="keep")
+    convert.set_defaults(run=_calls("wan2gp_svi.lora.commands", "convert"))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; its names are fixed."""
+    top = argparse.ArgumentParser(
+        prog="wan2gp-svi", description="Stable Video Infinity for WanGP: long videos, no drift."
+    )
+    top.add_argument("--version", action="version", version=f"wan2gp-svi {__version__}")
+    top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_installer(commands)
+    _add_demo(commands)
+    _add_plan(commands)
+    _add_lora(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. Errors are sentences, a traceback only on --debug."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments  # also behind the command's name
+    args = parser().parse_args([a for a in arguments if a != "--debug"])
+    try:
+        return args.run(args)
+    except UserError as error:
+        if debug:
+            raise
+        print(f"wan2gp-svi: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("wan2gp-svi: stopped; nothing half-written is left", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"wan2gp-svi: {args.command} failed: {error or type(error).__name__}"
+            " (run again with --debug for the details)",
+            file=sys.stderr,
+        )
+        return 1
