@@ -1,0 +1,348 @@
+"""Timed prompts: what is parsed, which latents a time means, and that mistakes name their place."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.prompts import (
+    PromptError,
+    TimedPrompt,
+    latent_of_frame,
+    parse,
+    prompts_for_windows,
+    schedule,
+)
+
+FIRST = {"frames": 81, "first_new_frame": 0, "fps": 16}
+LATER = {"frames": 81, "first_new_frame": 5, "fps": 16}
+
+
+def latents(prompt: str, **window) -> list[tuple[int, int, str]]:
+    return [(s.first_latent, s.stop_latent, s.words) for s in schedule(parse(prompt), **window)]
+
+
+# ---- parsing
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds", "whole_video"),
+    [
+        ("at 3 seconds", 3.0, False),
+        ("at 1 second", 1.0, False),
+        ("at 2.5s", 2.5, False),
+        ("at 2.5 s", 2.5, False),
+        ("AT 0 SEC", 0.0, False),
+        (" At  .5secs ", 0.5, False),
+        ("at 4. s", 4.0, False),
+        ("at 8 seconds of video", 8.0, True),
+        ("at 8s of video", 8.0, True),
+        ("at 95.25 s of the video", 95.25, True),
+    ],
+)
+def test_every_way_to_write_a_time(time: str, seconds: float, whole_video: bool) -> None:
+    timed = parse(f"A dog. ({time}: it barks)")
+    (part,) = timed.parts
+    assert (part.seconds, part.whole_video, part.text) == (seconds, whole_video, "it barks")
+    assert timed.text == "A dog."
+    assert timed.prompt[part.position] == "("
+
+
+def test_parts_in_order_of_time_with_their_words() -> None:
+    timed = parse("A woman. (at 3 s: she (softly) laughs)\n (at 1 s:  she\n waves ) By the sea.")
+    assert timed.text == "A woman. By the sea."
+    assert [part.text for part in timed.parts] == ["she waves", "she (softly) laughs"]
+    assert [part.position for part in timed.parts] == [40, 9]
+    assert timed.words(None) == "A woman. By the sea."
+    assert timed.words(timed.parts[0]) == "A woman. she waves By the sea."
+    assert timed.words(timed.parts[1]) == "A woman. she (softly) laughs By the sea."
+
+
+def test_a_part_stays_in_its_place_and_leaves_no_stray_stops() -> None:
+    timed = parse("She stands up (at 1 s: and walks), \n(at 3.5 s: and waves), smiling.")
+    assert timed.text == "She stands up, smiling."
+    assert timed.words(timed.parts[0]) == "She stands up and walks, smiling."
+    assert timed.words(timed.parts[1]) == "She stands up and waves, smiling."
+    only_parts = parse("(at 0 seconds: a).\n(at 1 second: b.).\n")
+    assert only_parts.text == ""
+    assert [only_parts.words(part) for part in only_parts.parts] == ["a.", "b."]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "",
+        "  two  spaces\n",
+        "(at home: a fire), (at the baker's: bread), (at 4:3 ratio), (at 12:30 it rains)",
+        "that (at best) happens (attic) (at night: neon) (bus: 3 seconds)",
+        "unclosed ( and closed ) ) too :-)",
+        "at 3 seconds: no parenthesis",
+        "(after 3 seconds: x) (word:1.3)",
+    ],
+)
+def test_what_is_no_timed_part_stays_text_to_the_character(prompt: str) -> None:
+    timed = parse(prompt)
+    assert (timed.text, timed.parts, timed.words(None)) == (prompt, (), prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "position", "said"),
+    [
+        ("ab (at 3 seconds: she (laughs)", 3, "never closed"),
+        ("(at 1 s: a (at 2 s: b)", 0, "never closed"),
+        ("(at 1 s: a (at 2 s: b))", 11, "inside another"),
+        ("x (at seconds: y)", 2, "no number"),
+        ("x (at X seconds: y)", 2, "no number"),
+        ("x (at 2,5 s: y)", 2, "no number"),
+        ("x (at 1e3 seconds: y)", 2, "no number"),
+        ("x (at -2 s: y)", 2, "negative"),
+        ("x (at 3: y)", 2, "number of seconds"),
+        ("x (at 0:08 of video: y)", 2, "number of seconds"),
+        ("x (at 3 seconds she laughs)", 2, "':'"),
+        ("x (at 3 s:  \n )", 2, "no text"),
+        ("(at 3 s: a) (at 1 s: b) (at 3.0 seconds: c)", 24, "3 s"),
+        ("(at 3 s: a) (at 5 s of video: c)", 12, "not both"),
+    ],
+)
+def test_a_mistake_names_its_place(prompt: str, position: int, said: str) -> None:
+    with pytest.raises(PromptError, match=said) as caught:
+        parse(prompt)
+    assert isinstance(caught.value, UserError)
+    assert caught.value.position == position
+    assert f"character {position + 1}:" in str(caught.value)
+    assert prompt[position:].split("\n")[0][:40].rstrip() in str(caught.value)
+
+
+# ---- one window
+
+
+def test_without_timed_parts_the_window_is_one_segment() -> None:
+    (segment,) = schedule(parse(" as  it is "), **LATER)
+    assert (segment.first_latent, segment.stop_latent) == (0, 21)
+    assert (segment.first_frame, segment.stop_frame) == (0, 81)
+    assert (segment.start_seconds, segment.stop_seconds) == (0.0, 4.75)
+    assert (segment.words, segment.part) == (" as  it is ", None)
+
+
+def test_the_latent_of_a_time_in_the_first_window() -> None:
+    # time 0 is frame 0, the start image: 3 s is frame 48, latent 12 holds frames 45..48
+    assert latents("a (at 3 s: b)", **FIRST) == [(0, 12, "a"), (12, 21, "a b")]
+    # frame 49 is the first of latent 13
+    assert latents("a (at 3.0625 s: b)", **FIRST) == [(0, 13, "a"), (13, 21, "a b")]
+    assert latents("(at 0 s: b)", **FIRST) == [(0, 21, "b")]
+    # the last frame is on screen from 5 s on
+    assert latents("a (at 5.06 s: b)", **FIRST) == [(0, 20, "a"), (20, 21, "a b")]
+
+
+def test_the_latent_of_a_time_in_a_later_window() -> None:
+    # time 0 is frame 5, the first of latent 2: 3 s is frame 53, the first of latent 14
+    assert latents("a (at 3 s: b)", **LATER) == [(0, 14, "a"), (14, 21, "a b")]
+    assert latents("a (at 2.9 s: b)", **LATER) == [(0, 13, "a"), (13, 21, "a b")]
+    assert latents("a (at 2.6 s: b)", **LATER) == [(0, 12, "a"), (12, 21, "a b")]
+    # two motion latents: time 0 is frame 9, latent 3
+    two = {"frames": 81, "first_new_frame": 9, "fps": 16}
+    assert latents("a (at 1 s: b)", **two) == [(0, 7, "a"), (7, 21, "a b")]
+
+
+def test_anchor_and_motion_latents_attend_to_what_holds_at_time_0() -> None:
+    assert latents("a (at 0 s: b) (at 1 s: c)", **LATER) == [(0, 6, "a b"), (6, 21, "a c")]
+    assert latents("a (at 0.25 s: b)", **LATER) == [(0, 3, "a"), (3, 21, "a b")]
+
+
+def test_frames_dropped_at_the_end_keep_the_last_words_and_allow_no_time() -> None:
+    window = {"frames": 81, "first_new_frame": 0, "fps": 16, "new_frames": 80}
+    assert latents("a (at 4.9 s: b)", **window)[-1] == (20, 21, "a b")
+    assert schedule(parse("a (at 4.9 s: b)"), **window)[-1].stop_seconds == 5.0
+    with pytest.raises(PromptError, match=r"5 s is past the end of its window, which adds 5 s"):
+        schedule(parse("a (at 5 s: b)"), **window)
+
+
+def test_times_past_the_window_and_parts_too_near() -> None:
+    with pytest.raises(PromptError, match=r"4.75 s is past .* adds 4.75 s .*character 3") as caught:
+        schedule(parse("a (at 4.75 seconds: b)"), **LATER)
+    assert caught.value.position == 2
+    with pytest.raises(PromptError, match=r"1 s and 1.15 s .* same latent .*0.25 s") as caught:
+        schedule(parse("a (at 1.15 s: b) (at 1 s: c)"), **LATER)
+    assert caught.value.position == 2
+    with pytest.raises(PromptError, match="whole video"):
+        schedule(parse("(at 1 s of video: b)"), **LATER)
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"frames": 80, "first_new_frame": 0, "fps": 16},
+        {"frames": 81, "first_new_frame": 81, "fps": 16},
+        {"frames": 81, "first_new_frame": 5, "fps": 0},
+        {"frames": 81, "first_new_frame": 5, "fps": 16, "new_frames": 77},
+    ],
+)
+def test_a_window_that_cannot_be(window) -> None:
+    with pytest.raises(ValueError):
+        schedule(parse("a"), **window)
+
+
+# ---- the windows of a video
+
+SPANS = [(0.0, 5.0625), (5.0625, 9.8125), (9.8125, 14.5625)]
+
+
+def test_prompts_of_windows_as_wangp_hands_them_out() -> None:
+    assert prompts_for_windows(["a", " b "], SPANS) == ["a", " b ", " b "]
+    assert prompts_for_windows(["a", "b", "c", "d"], SPANS) == ["a", "b", "c"]
+    first, second, third = prompts_for_windows(["a", "b (at 1 s: c)"], SPANS)
+    assert first == "a" and second is third and isinstance(second, TimedPrompt)
+
+
+def test_a_prompt_for_the_whole_video_is_cut_and_goes_on_holding() -> None:
+    prompt = "A. (at 4 s of video: b) (at 8 s of video: c)"
+    windows = prompts_for_windows([prompt], SPANS)
+    assert [[(p.seconds, p.text) for p in timed.parts] for timed in windows] == [
+        [(4.0, "b")],
+        [(-1.0625, "b"), (2.9375, "c")],
+        [(-1.8125, "c")],
+    ]
+    assert [s.words for s in schedule(windows[0], **FIRST)] == ["A.", "A. b"]
+    assert [(s.first_latent, s.words) for s in schedule(windows[1], **LATER)] == [
+        (0, "A. b"),
+        (13, "A. c"),  # 2.9375 s is frame 5 + 47 = 52, the last of latent 13
+    ]
+    assert [s.words for s in schedule(windows[2], **LATER)] == ["A. c"]
+
+
+def test_a_part_that_begins_with_a_window_is_that_windows() -> None:
+    windows = prompts_for_windows(["(at 0 s of video: a) (at 5.0625 s of video: b)"], SPANS)
+    assert [s.words for s in schedule(windows[0], **FIRST)] == ["a"]
+    assert [s.words for s in schedule(windows[1], **LATER)] == ["b"]
+
+
+def test_a_continued_video_keeps_what_began_before_it() -> None:
+    (timed,) = prompts_for_windows(["(at 1 s of video: a) (at 6 s of video: b)"], SPANS[1:2])
+    assert [s.words for s in schedule(timed, **LATER)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "position", "said"),
+    [
+        (["(at 15 s of video: a)"], 0, "past the end of the video, which is 14.5625 s long"),
+        (["a", "b (at 2 s of video: a)"], 2, "Prompt 2: .* from 5.0625 s to 14.5625 s"),
+        (["(at 6 s of video: a)", "b"], 0, "Prompt 1: .* from 0 s to 5.0625 s"),
+        (["a", "b (at 5 s: a)"], 2, "window 2, which adds 4.75 s"),
+        (["b (at 5 s: a)"], 2, "window 2, which adds 4.75 s"),
+        (["a", "b", "c", "d (at 5 s: a"], 2, "Prompt 4: .*never closed"),
+    ],
+)
+def test_times_outside_the_windows(prompts: list[str], position: int, said: str) -> None:
+    with pytest.raises(PromptError, match=said) as caught:
+        prompts_for_windows(prompts, SPANS)
+    assert caught.value.position == position
+
+
+def test_no_prompt_at_all() -> None:
+    with pytest.raises(UserError):
+        prompts_for_windows([], SPANS)
+
+
+# ---- properties
+
+TIMES = st.one_of(
+    st.decimals(0, 12, places=2).map(str),
+    st.sampled_from(["", "X", "-1", "1e9", "9" * 400, "0:08", ".5", "3.", "２"]),
+)
+UNITS = st.sampled_from([" seconds", " second", "s", " s", "", " s of video", "s of the video"])
+PIECES = st.one_of(
+    st.builds("(at {}{}: {})".format, TIMES, UNITS, st.text(max_size=8)),
+    st.sampled_from(["(at ", "(", ")", ":", "\n", " (at 1 s: (x) y)", "(AT  2 S :z"]),
+    st.text(max_size=12),
+)
+PROMPTS = st.one_of(st.text(), st.lists(PIECES, max_size=8).map("".join))
+
+
+@st.composite
+def window(draw):
+    latents_ = draw(st.integers(1, 41))
+    frames = 4 * (latents_ - 1) + 1
+    first = draw(st.integers(0, frames - 1))
+    new = draw(st.integers(1, frames - first))
+    fps = draw(st.sampled_from([1, 15, 16, 23.976, 24, 25, 30, 60]))
+    return {"frames": frames, "first_new_frame": first, "new_frames": new, "fps": fps}
+
+
+@given(PROMPTS, window())
+@example("(at 3 seconds: she laughs)", {**LATER, "new_frames": 76})
+def test_any_text_is_a_schedule_of_every_latent_once_or_an_error_with_its_place(
+    prompt: str, window
+) -> None:
+    try:
+        segments = schedule(parse(prompt), **window)
+    except PromptError as error:
+        assert 0 <= error.position < len(prompt)
+        assert prompt[error.position] == "("
+        assert f"character {error.position + 1}:" in str(error)
+        return
+    latent, frame, seconds = 0, 0, 0.0
+    for segment in segments:
+        assert segment.first_latent == latent < segment.stop_latent
+        assert segment.first_frame == frame < segment.stop_frame
+        assert latent_of_frame(frame) == latent
+        assert segment.start_seconds == pytest.approx(seconds)
+        assert segment.start_seconds < segment.stop_seconds
+        latent, frame = segment.stop_latent, segment.stop_frame
+        seconds = segment.stop_seconds
+    assert latent == (window["frames"] - 1) // 4 + 1 and frame == window["frames"]
+    assert seconds == pytest.approx(window["new_frames"] / window["fps"])
+
+
+@given(
+    st.lists(st.integers(0, 10_000), min_size=1, max_size=5, unique=True),
+    st.integers(0, 3),
+    st.sampled_from([15, 16, 24, 25, 30]),
+)
+def test_a_part_never_acts_late_and_at_most_three_frames_early(times, motion_latents, fps) -> None:
+    """A latent is under the words of a part from the latent of its frame on, for every time."""
+    frames, first = 401, 4 * motion_latents + 1 if motion_latents else 0
+    length_ms = 1000 * (frames - first) / fps
+    times = sorted(t for t in times if t < length_ms)
+    prompt = "all " + " ".join(f"(at {t / 1000} s: part {t})" for t in times)
+    try:
+        segments = schedule(parse(prompt), frames=frames, first_new_frame=first, fps=fps)
+    except PromptError as error:
+        assert "same latent" in str(error)
+        return
+    begins = {s.part.text: s for s in segments if s.part}
+    for t in times:
+        frame = min(first + math.ceil(t * fps / 1000), frames - 1)  # exact: integers
+        segment = begins[f"part {t}"]
+        if latent_of_frame(frame) <= latent_of_frame(first):
+            assert segment.first_latent == 0
+        else:
+            assert 0 <= frame - segment.first_frame <= 3
+
+
+@given(
+    st.lists(st.integers(0, 290), min_size=1, max_size=6, unique=True),
+    st.sampled_from([15, 16, 24, 30]),
+)
+def test_a_whole_video_prompt_says_at_every_time_what_it_said_before_it_was_cut(
+    tenths, fps
+) -> None:
+    """Cutting loses no part and invents none: at each window's times the same words hold."""
+    windows = [(81, 0, 81)] + [(81, 5, 76)] * 8
+    spans, start = [], 0
+    for _, _, new in windows:
+        spans.append((start / fps, (start + new) / fps))
+        start += new
+    tenths = sorted(t for t in tenths if t / 10 < spans[-1][1])
+    prompt = "all " + " ".join(f"(at {t / 10} s of video: {t})" for t in tenths)
+    if not tenths:
+        return
+    cut = prompts_for_windows([prompt], spans)
+    for timed, (begin, end) in zip(cut, spans, strict=True):
+        for now in range(math.ceil(begin * 20), math.ceil(end * 20)):  # every 1/20 s
+            said = [t for t in tenths if t / 10 <= now / 20 + 1e-6]
+            held = [p for p in timed.parts if p.seconds <= now / 20 - begin + 1e-6]
+            assert (held[-1].text if held else None) == (str(said[-1]) if said else None)
