@@ -1,0 +1,115 @@
+"""Timed prompts act: the queries of each latent frame attend to the words that hold at its time.
+
+Cross-attention has one query for every patch of every latent frame. The queries are split by
+latent frame into the segments of the schedule (`prompts.schedule`), and each group attends to the
+text of its own segment: softmax(Q_s K_s^T / sqrt(d)) V_s. There is no mask, so any attention
+function serves (sdpa, flash, sage, xformers), and the scores that are computed are as many as
+without timed parts. Only the conditional pass is split, the negative prompt stays whole.
+
+Each segment's text is encoded alone, as the prompt that the model would get if the whole window
+were under these words ("outside text + part"), with the text encoder's own padding. What speaks
+for that, against one encoding of the whole prompt whose tokens are handed out to the segments:
+
+- The encoder (umT5) is bidirectional: in a joint encoding the tokens of one part already hold
+  what the other parts say, so no split of the tokens can keep a part out of the others' frames.
+- Wan's cross-attention does not mask the padding: of 512 tokens those behind the words are all
+  alike and take part in the softmax. A group that saw some of the words and all or none of the
+  padding would see proportions that the model never saw; here they are those of training.
+
+Prompt Relay (arXiv 2604.10030) keeps the joint encoding and subtracts a penalty from the scores of
+a part's tokens: C = relu(|f - m| - w)^2 / (2 sigma^2) at latent frame f, m the middle of the
+segment, L its length, w = max(L/2 - 2, 0), sigma = 0.1448. It is not used here:
+
+- A penalty is a mask, which leaves sdpa as the only backend, and sdpa is slower with one than
+  without (measured in benchmarks/timed_prompts.py).
+- It sets in before the segment ends: half a latent past w the weight of the part's own words is
+  down to 0.0026, one latent past it to 4e-11. Of four parts over 21 latents, 5 latents keep more
+  than a hundredth of that weight, of two parts 13 (tests/svi/test_text_attention.py computes
+  it); on the others no part acts. With the split all 21 are steered, and "from its time on" is
+  what the user was told.
+- Where it does act, it switches as hard as the split does.
+
+A border is not softened. Blending the outputs of both groups over one latent costs that latent's
+attention twice and lets a part act outside its span, which nobody could tell from a fault;
+self-attention sees all frames and makes the transition.
+
+K and V are needed once for each segment, but all padding tokens are alike and need to be projected
+only once (`project_distinct`). With 512 tokens against 32760 queries that is less work than a
+plain run's as long as the segments' words are fewer than 512 tokens together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Span = tuple[int, int]
+"""Latent frames first..stop-1 of a window."""
+
+
+def attend_by_time(
+    attend: Callable[[Tensor, int], Tensor],
+    queries: Tensor,
+    spans: Sequence[Span],
+    out: Tensor | None = None,
+) -> Tensor:
+    """Attention of one window's queries, each span of latent frames under its own text.
+
+    attend: (queries of one span (B, n, C), number of the span) -> its output (B, n, D); called
+        once for each span, in order.
+    queries: (B, T*P, C), frame after frame, P patches of each of the T latent frames.
+    spans: of all T latent frames, each in exactly one, in order.
+    out: where the result is written, if its shape and dtype fit. It may be `queries` itself: a
+        span's queries are not read after its output has been written.
+
+    Returns (B, T*P, D). Raises ValueError if the spans leave a latent frame out or name it twice,
+    or if the queries are not so many for each latent frame.
+    """
+    latents = spans[-1][1] if spans else 0
+    if [first for first, _ in spans] != [0, *(stop for _, stop in spans[:-1])] or any(
+        first >= stop for first, stop in spans
+    ):
+        raise ValueError(f"the spans must cover each latent frame once: {list(spans)}")
+    batch, tokens, _ = queries.shape
+    if tokens % latents:
+        raise ValueError(f"{tokens} queries do not make {latents} latent frames")
+    patches = tokens // latents
+    for number, (first, stop) in enumerate(spans):
+        group = slice(first * patches, stop * patches)
+        part = attend(queries[:, group], number)
+        if number == 0:
+            shape = (batch, tokens, part.shape[-1])
+            if out is None or out.shape != shape or out.dtype != part.dtype:
+                out = part.new_empty(shape)
+        assert out is not None
+        out[:, group] = part
+    assert out is not None
+    return out
+
+
+def project_distinct(
+    project: Callable[[Tensor], Tensor], contexts: Tensor, lengths: Sequence[int]
+) -> Tensor:
+    """`project(contexts)` for a projection of each token alone, with the padding projected once.
+
+    project: (1, n, C) -> (1, n, D), a linear layer.
+    contexts: (S, N, C), of which row s has `lengths[s]` tokens of words; all tokens behind them,
+        in all rows, are alike (an encoder's zero padding, through a layer or not).
+
+    Returns (S, N, D).
+    """
+    rows, tokens, _ = contexts.shape
+    distinct = [contexts[row, :length] for row, length in enumerate(lengths)]
+    padded = [row for row, length in enumerate(lengths) if length < tokens]
+    if padded:
+        distinct.append(contexts[padded[0], -1:])
+    projected = project(torch.cat(distinct).unsqueeze(0))[0]
+    result = projected.new_empty(rows, tokens, projected.shape[-1])
+    start = 0
+    for row, length in enumerate(lengths):
+        result[row, :length] = projected[start : start + length]
+        result[row, length:] = projected[-1]
+        start += length
+    return result
