@@ -1,0 +1,46 @@
+"""The files that go into WanGP: the package, its patches, the profiles, the plugin's entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wan2gp_svi.errors import UserError
+
+PACKAGE = "wan2gp_svi"
+PLUGIN = "plugins/wan2gp-svi"
+_PACKAGE_FOLDER = Path(__file__).resolve().parent.parent
+_LEFT_OUT = {"__pycache__", "demo", "payload"}  # the demo is for machines without WanGP
+
+
+def source_folder() -> Path:
+    """Where `patches/` and `profiles/` are: this project's folder, or a copy inside WanGP.
+
+    Raises UserError when the package came without them.
+    """
+    for folder in (_PACKAGE_FOLDER / "payload", _PACKAGE_FOLDER.parent):
+        if (folder / "patches" / "series").is_file():
+            return folder
+    raise UserError(
+        "The folder patches/ of wan2gp-svi is missing, so nothing can be installed. Run the"
+        " install script from the whole folder of wan2gp-svi."
+    )
+
+
+def files(source: Path) -> dict[str, bytes]:
+    """Every file to add: its path in the WanGP folder, and its bytes."""
+    found: dict[str, bytes] = {}
+    for path in sorted(_PACKAGE_FOLDER.rglob("*")):
+        below = path.relative_to(_PACKAGE_FOLDER)
+        if path.is_file() and not _LEFT_OUT & set(below.parts) and path.suffix != ".pyc":
+            found[f"{PACKAGE}/{below.as_posix()}"] = path.read_bytes()
+    for folder in ("patches", "profiles"):
+        for path in sorted((source / folder).rglob("*")):
+            if path.is_file():
+                below = path.relative_to(source)
+                found[f"{PACKAGE}/payload/{below.as_posix()}"] = path.read_bytes()
+    for path in sorted((source / "profiles").glob("*/**/*.json")):
+        found[path.relative_to(source / "profiles").as_posix()] = path.read_bytes()
+    for path in sorted((_PACKAGE_FOLDER / "plugin" / "entry").glob("*")):
+        if path.is_file():
+            found[f"{PLUGIN}/{path.name}"] = path.read_bytes()
+    return found

@@ -1,0 +1,244 @@
+"""What an install or an uninstall would change, worked out before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wan2gp_svi import __version__
+from wan2gp_svi.errors import UserError
+from wan2gp_svi.installer import hooks, journal, manifest, patchfile, payload, places
+from wan2gp_svi.installer.find import WanGP
+from wan2gp_svi.installer.hooks import Hook
+from wan2gp_svi.installer.journal import Change
+from wan2gp_svi.installer.manifest import Manifest, digest
+
+_EXCLUDE = ".git/info/exclude"
+
+
+@dataclass
+class Plan:
+    """The changes to make as one, the folders to remove when empty, and what to tell about it."""
+
+    changes: list[Change] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    patch: bytes = b""
+
+
+def install(wangp: WanGP, source: Path, old: Manifest | None) -> Plan:
+    """Hooks, package, profiles and manifest into WanGP, whatever of them is there already.
+
+    Raises UserError when a place does not resolve, or a file is in the way.
+    """
+    root, plan, new = wangp.root, Plan(), Manifest(extension=__version__, wangp=str(wangp))
+    all_hooks = hooks.load(source / "patches")
+    new.hooks = hooks.number(all_hooks)
+    _add_files(root, payload.files(source), old or Manifest(), plan, new)
+    _put_hooks_in(wangp, all_hooks, plan, new)
+    _drop_files(root, set(old.added) - set(new.added) if old else set(), old, plan)
+    new.folders = sorted(
+        {*(old.folders if old else []), *journal.missing_folders(root, list(new.added))}
+    )
+    _change_exclude(root, new.added, plan)
+    _change(root, manifest.PATCH, plan.patch, plan)
+    _change(root, manifest.MANIFEST, new.dump(), plan)
+    return plan
+
+
+def uninstall(root: Path, old: Manifest | None) -> Plan:
+    """Everything of ours out again; what its user has edited stays, and is named in the notes."""
+    plan = Plan()
+    names = set(old.patched if old else ()) | patched_files()
+    for name in sorted(names):
+        _take_hooks_out(root, name, old, plan)
+    added = old.added if old else _looks_ours(root)
+    _drop_files(root, set(added), old or Manifest(added=added), plan)
+    plan.empty = list(old.folders) if old else [payload.PACKAGE, payload.PLUGIN]
+    _change_exclude(root, None, plan)
+    for name in (manifest.PATCH, manifest.MANIFEST):
+        _change(root, name, None, plan)
+    return plan
+
+
+def hooks_out(root: Path, old: Manifest) -> Plan:
+    """Only the hooks out, for the time of an update; the manifest remembers that they go back."""
+    plan = Plan()
+    for name in sorted(old.patched):
+        _take_hooks_out(root, name, old, plan)
+    waiting = Manifest(**{**vars(old), "updating": True})
+    _change(root, manifest.MANIFEST, waiting.dump(), plan)
+    return plan
+
+
+def patched_files() -> set[str]:
+    """The files of WanGP that this version's hooks go into."""
+    try:
+        return {hook.file for hook in hooks.load(payload.source_folder() / "patches")}
+    except UserError:
+        return set()
+
+
+def put_in(wangp: WanGP, file: str, base: bytes, file_hooks: list[Hook]) -> hooks.Patched:
+    """hooks.put_in, with a refusal that names the place, the file, the WanGP and what to do."""
+    try:
+        return hooks.put_in(file, base, file_hooks)
+    except places.PlaceError as error:
+        raise UserError(
+            f"{file} of {wangp} has no place for the hooks of wan2gp-svi {__version__}: {error}."
+            " Nothing was changed. If you have edited that file, undo it there; otherwise get a"
+            " newer wan2gp-svi, or an older WanGP."
+        ) from error
+
+
+def read_inside(root: Path, name: str) -> tuple[str, bytes | None]:
+    """The file's real path below the WanGP folder and its bytes (None: no such file).
+
+    Raises UserError when a symbolic link leads out of the WanGP folder.
+    """
+    real = (root / name).resolve()
+    if not real.is_relative_to(root):
+        raise UserError(
+            f"{name} in {root} is, or lies behind, a symbolic link that leads out of the WanGP"
+            " folder, where wan2gp-svi changes nothing. Put the file itself there instead."
+        )
+    try:
+        return real.relative_to(root).as_posix(), real.read_bytes()
+    except FileNotFoundError:
+        return real.relative_to(root).as_posix(), None
+    except OSError as error:
+        raise UserError(f"{root / name} cannot be read: {error.strerror}.") from error
+
+
+def _change(root: Path, name: str, new: bytes | None, plan: Plan) -> None:
+    path, old = read_inside(root, name)
+    if old != new:
+        plan.changes.append(Change(path, old, new))
+
+
+def _put_hooks_in(wangp: WanGP, all_hooks: list[Hook], plan: Plan, new: Manifest) -> None:
+    for name in dict.fromkeys(hook.file for hook in all_hooks):
+        path, current = read_inside(wangp.root, name)
+        if current is None:
+            raise UserError(f"{wangp} in {wangp.root} has no {name}. Is its folder complete?")
+        base, _ = without_hooks(wangp.root, name, current)
+        patched = put_in(wangp, name, base, [hook for hook in all_hooks if hook.file == name])
+        plan.patch += patched.patch
+        plan.changes.append(Change(path, current, patched.new))
+        new.patched[name] = {"before": digest(base), "after": digest(patched.new)}
+
+
+def without_hooks(root: Path, name: str, current: bytes) -> tuple[bytes, list[bytes]]:
+    try:
+        return hooks.take_out(current)
+    except places.PlaceError as error:
+        raise UserError(
+            f"{root / name}: {error}. Remove the lines of wan2gp-svi there by hand (they stand"
+            f" between {hooks.OPENS.decode()!r} and {hooks.CLOSES.decode()!r}), then try again."
+        ) from error
+
+
+def _take_hooks_out(root: Path, name: str, old: Manifest | None, plan: Plan) -> None:
+    path, current = read_inside(root, name)
+    if current is None:
+        return
+    hashes = old.patched.get(name) if old else None
+    if hashes and digest(current) == hashes["after"]:
+        base = _reversed(root, name, current)
+        if base is not None and digest(base) == hashes["before"]:
+            plan.changes.append(Change(path, current, base))
+            return
+    base, blocks = without_hooks(root, name, current)
+    plan.changes.append(Change(path, current, base))
+    if hashes and blocks and digest(base) != hashes["before"]:
+        plan.notes.append(f"{name} has changed since; only the lines of wan2gp-svi were taken out.")
+
+
+def _reversed(root: Path, name: str, current: bytes) -> bytes | None:
+    """The file with the kept patch taken back; None when that patch is gone or does not fit."""
+    try:
+        for patch in patchfile.parse((root / manifest.PATCH).read_bytes()):
+            if patch.path == name:
+                return patchfile.apply(current, patch, reverse=True)
+    except (OSError, patchfile.PatchError):
+        pass
+    return None
+
+
+def _add_files(
+    root: Path, wanted: dict[str, bytes], old: Manifest, plan: Plan, new: Manifest
+) -> None:
+    ours = _looks_ours(root)
+    for name, data in wanted.items():
+        in_package = name.startswith((f"{payload.PACKAGE}/", f"{payload.PLUGIN}/"))
+        try:
+            path, current = read_inside(root, name)
+        except UserError as error:
+            if in_package:
+                raise
+            plan.notes.append(f"Not copied: {error}")
+            continue
+        known = old.added.get(name)
+        if current is None or current == data:
+            if current is None or known or in_package:
+                new.added[name] = digest(data)
+        elif known and digest(current) != known and not in_package:
+            new.added[name] = known
+            plan.notes.append(f"{name} has been edited and stays as it is.")
+            continue
+        elif known or name in ours:
+            new.added[name] = digest(data)
+            if known and digest(current) != known:
+                kept = f"{path}.edited"
+                plan.changes.append(Change(kept, read_inside(root, kept)[1], current))
+                plan.notes.append(f"{name} had been edited; that is kept as {kept}.")
+        else:
+            raise UserError(
+                f"{root / name} exists and is not a file of wan2gp-svi. Nothing was changed."
+                " Rename or move it, then install again."
+            )
+        if current != data:
+            plan.changes.append(Change(path, current, data))
+
+
+def _looks_ours(root: Path) -> dict[str, str]:
+    """The files of a copied package whose manifest was lost; nothing when it is not our package."""
+    found: dict[str, str] = {}
+    if (root / payload.PACKAGE / "payload" / "patches" / "series").is_file():
+        for top in (payload.PACKAGE, payload.PLUGIN):
+            for path in sorted((root / top).rglob("*")):
+                if path.is_file() and path.suffix != ".pyc":
+                    found[path.relative_to(root).as_posix()] = digest(path.read_bytes())
+    return found
+
+
+def _drop_files(root: Path, names: Iterable[str], old: Manifest | None, plan: Plan) -> None:
+    for name in sorted(names):
+        path, current = read_inside(root, name)
+        if current is None or old is None:
+            continue
+        if digest(current) == old.added[name]:
+            plan.changes.append(Change(path, current, None))
+        else:
+            plan.notes.append(f"{name} has been edited and stays; delete it if you do not want it.")
+
+
+def _change_exclude(root: Path, added: Iterable[str] | None, plan: Plan) -> None:
+    """Our paths into git's own list of what `git status` leaves out; None: out of it again."""
+    git = root / ".git"
+    if git.is_symlink() or not git.is_dir():
+        return  # no checkout, or one whose data lies elsewhere
+    path, current = read_inside(root, _EXCLUDE)
+    if current is None:
+        return
+    new, _ = without_hooks(root, _EXCLUDE, current)
+    if added is not None:
+        tops = (payload.PACKAGE, payload.PLUGIN)
+        names = [f"/{top}/" for top in tops]
+        names += [f"/{name}" for name in sorted(added) if not name.startswith(tops)]
+        block = [hooks.OPENS, *(name.encode() for name in names), hooks.CLOSES]
+        lines = tuple(line + b"\n" for line in block)
+        end = len(new.splitlines())
+        new = patchfile.insert(new, [patchfile.Insertion(end, lines, "end")])
+    plan.changes.append(Change(path, current, new))
