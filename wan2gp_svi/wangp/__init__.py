@@ -1,0 +1,108 @@
+"""The bridge: what the hooks in WanGP call, and the only place that knows WanGP's names.
+
+    hook (patches/README.md)            calls               which
+    wan_handler.py, end of module       attach_handler      handler.py: the model type, its settings
+    any2video.py, end of module         attach_pipeline     pipeline.py: every window's generate()
+    any2video.py, y is ready            conditioning        pipeline.py: puts SVI's y in its place
+    modules/model.py, end of module     attach_model        loras.py, text_attention.py
+    wgp.py, before it launches          attach_wgp          loop.py: the plan in place of WanGP's
+    wgp.py, window_no += 1              window_frames       loop.py: how long this window is
+    wgp.py, metadata is ready           window_saved        loop.py: what to remember of a window
+
+Everything stays silent for a model that is not SVI's. Modules are imported when a hook calls, so
+that one that fails to import takes down its own feature and not WanGP.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+HOOKS = 1
+"""Version of the hooks that this package works with; the patches pass theirs to `attach_...`."""
+
+_told: set[str] = set()
+
+
+def say_once(text: str) -> None:
+    """One line in WanGP's console, once."""
+    if text not in _told:
+        _told.add(text)
+        print(f"[SVI] {text}")
+
+
+def _hooks_fit(hooks: int) -> bool:
+    if hooks != HOOKS:
+        age = "older" if hooks < HOOKS else "newer"
+        say_once(
+            f"The hooks in WanGP are {age} than the extension, which stays off. To mend it, run"
+            " the extension's install script (install.bat or install.sh) again."
+        )
+    return hooks == HOOKS
+
+
+def attach_handler(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
+    """End of models/wan/wan_handler.py; `namespace` is that module's globals()."""
+    if _hooks_fit(hooks):
+        from wan2gp_svi.wangp import handler
+
+        handler.attach(namespace)
+
+
+def attach_pipeline(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
+    """End of models/wan/any2video.py."""
+    if _hooks_fit(hooks):
+        from wan2gp_svi.wangp import pipeline
+
+        pipeline.attach(namespace)
+
+
+def attach_model(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
+    """End of models/wan/modules/model.py."""
+    if _hooks_fit(hooks):
+        from wan2gp_svi.wangp import loras, text_attention
+
+        loras.attach(namespace)
+        text_attention.attach(namespace)
+
+
+def attach_wgp(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
+    """wgp.py, before its `if __name__ == "__main__"`."""
+    if _hooks_fit(hooks):
+        from wan2gp_svi.wangp import loop
+
+        loop.attach(namespace)
+
+
+def conditioning(pipeline: Any, kwargs: dict[str, Any], overlap: Tensor | None) -> Tensor | None:
+    """In WanAny2V.generate, when `kwargs["y"]` is set: SVI's y in its place.
+
+    Returns what `extended_overlapped_latents` is to be: None for SVI, `overlap` for all others.
+    """
+    from wan2gp_svi.wangp.pipeline import conditioning as replace_y
+
+    return replace_y(pipeline, kwargs, overlap)
+
+
+def window_frames(window_no: int, frames: int) -> int:
+    """In WanGP's window loop: the frames of window `window_no`; `frames` where it is not SVI's."""
+    from wan2gp_svi.wangp.run import current
+
+    run = current()
+    return frames if run is None else run.host_frames(window_no, frames)
+
+
+def window_saved(video_path: str, configs: dict[str, Any]) -> None:
+    """In WanGP's window loop, the video so far is saved and `configs` is about to be.
+
+    The video is there whatever happens to the hand-over: nothing is raised.
+    """
+    from wan2gp_svi.wangp.run import current
+
+    run = current()
+    if run is not None:
+        try:
+            run.saved(video_path, configs)
+        except Exception as error:
+            print(f"[SVI] what continuing this video needs could not be saved: {error!r}")

@@ -1,0 +1,144 @@
+"""The model type `i2v_2_2_svi2pro`: where WanGP has it, made right; where it has not, made.
+
+WanGP asks `family_handler`, a class of static methods, everything about its models. Before 10.0 it
+does not know this type: each method then answers for `i2v_2_2`, whose transformers SVI 2.0 Pro
+uses, and what is special about it is added. The model's definition (its LoRAs, its name) is
+finetunes/i2v_2_2_svi2pro.json.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from wan2gp_svi.wangp.pipeline import MODEL_TYPE
+from wan2gp_svi.wangp.settings import CONTROLS
+
+PARENT = "i2v_2_2"
+
+MODEL_DEF: dict[str, Any] = {
+    "svi2pro": True,
+    "parent_model_type": PARENT,
+    "image_prompt_types_allowed": "SEVL",
+    "image_ref_choices": {
+        "choices": [("No Anchor Image", ""), ("Anchor Images For Each Window", "KI")],
+        "letters_filter": "KI",
+        "show_label": False,
+    },
+    "all_image_refs_are_background_ref": True,
+    "no_background_removal": True,
+    # 4 on the page; the loop is told the overlap that SVI really has (loop.py).
+    "sliding_window_defaults": {
+        "overlap_min": 4,
+        "overlap_max": 4,
+        "overlap_step": 0,
+        "overlap_default": 4,
+    },
+    "custom_settings": CONTROLS,
+}
+"""What `query_model_def` says of this type beside what it says of i2v_2_2."""
+ABSENT = (
+    "i2v_v2v",
+    "extract_guide_from_window_start",
+    "guide_custom_choices",
+    "mask_preprocessing",
+)
+"""What i2v_2_2 offers and this type does not: video to video."""
+
+DEFAULTS: dict[str, Any] = {
+    "sliding_window_size": 81,
+    "sliding_window_overlap": 4,
+    "sliding_window_color_correction_strength": 0,
+    "remove_background_images_ref": 0,
+}
+"""Settings that a fresh WanGP proposes for this type."""
+
+
+def attach(namespace: dict[str, Any]) -> None:
+    """Wrap the static methods of `family_handler` in wan_handler.py."""
+    cls = namespace["family_handler"]
+    native = MODEL_TYPE in cls.query_supported_types()
+    for name, method in list(vars(cls).items()):
+        if isinstance(method, staticmethod) and not native:
+            function = method.__func__
+            if "base_model_type" in inspect.signature(function).parameters:
+                setattr(cls, name, staticmethod(_as_parent(function)))
+    if not native:
+        _wrap(cls, "query_supported_types", lambda types: [*types, MODEL_TYPE])
+        _wrap(cls, "query_family_maps", _related)
+    _wrap_ours(cls, "query_model_def", _model_def)
+    _wrap_ours(cls, "update_default_settings", _default_settings)
+    _wrap_ours(cls, "fix_settings", _fixed_settings)
+
+
+def _as_parent(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, answering for i2v_2_2 where it is asked about this type."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        if bound.arguments.get("base_model_type") == MODEL_TYPE:
+            bound.arguments["base_model_type"] = PARENT
+        return function(*bound.args, **bound.kwargs)
+
+    return call
+
+
+def _wrap(cls: type, name: str, change: Callable[[Any], Any]) -> None:
+    """Pass what a static method returns through `change`."""
+    function = getattr(cls, name)
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        return change(function(*args, **kwargs))
+
+    setattr(cls, name, staticmethod(call))
+
+
+def _wrap_ours(cls: type, name: str, change: Callable[..., Any]) -> None:
+    """Let `change(original, base_model_type, ...)` answer where this type is asked about."""
+    function = getattr(cls, name, None)
+    if function is None:
+        return
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        if bound.arguments.get("base_model_type") != MODEL_TYPE:
+            return function(*args, **kwargs)
+        return change(function, bound)
+
+    setattr(cls, name, staticmethod(call))
+
+
+def _related(maps: tuple[dict, dict]) -> tuple[dict, dict]:
+    """Settings pass between this type and i2v_2_2 when the user changes from one to the other."""
+    equivalent, compatible = maps
+    compatible = {**compatible, PARENT: [*compatible.get(PARENT, []), MODEL_TYPE]}
+    return {**equivalent, MODEL_TYPE: PARENT}, compatible
+
+
+def _model_def(function: Callable[..., dict], bound: inspect.BoundArguments) -> dict:
+    found = function(*bound.args, **bound.kwargs)
+    for name in ABSENT:
+        found.pop(name, None)
+    return {**found, **MODEL_DEF}
+
+
+def _default_settings(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
+    result = function(*bound.args, **bound.kwargs)
+    bound.arguments["ui_defaults"].update(DEFAULTS)
+    return result
+
+
+def _fixed_settings(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
+    """Settings of another type, or of an old version, never bring an overlap of their own."""
+    result = function(*bound.args, **bound.kwargs)
+    settings = bound.arguments["ui_defaults"]
+    if "sliding_window_overlap" in settings:
+        settings["sliding_window_overlap"] = DEFAULTS["sliding_window_overlap"]
+    return result

@@ -1,0 +1,332 @@
+"""SVI's plan in place of WanGP's: what wgp.py's hooks lead to.
+
+WanGP plans by an overlap, and books what a window adds as its frames less that. Inside a run it is
+therefore told the overlap that SVI really has, 1 + 4n frames (anchor and motion latents), and the
+number of frames that the plan delivers; then its own loop, status, extra windows and trims come out
+right on every version. Users and metadata see what was asked for.
+
+Functions of wgp.py are looked up as globals when they are called, so they are wrapped there:
+
+    generate_video / generate_media     begins and ends a `Run`
+    compute_sliding_window_no           the number of windows (before 12.54)
+    build_default_window_plan           the windows (12.54 on)
+    build_frame_scheduler               the windows of prompts with slash commands (12.10 on)
+    preprocess_video                    shows the video that is continued
+    prepare_inputs_dict                 gives the metadata what was asked for
+    collect_custom_settings_from_inputs keeps settings of ours that have no control on the page
+    set_model_settings                  the same where WanGP has no custom settings (before 10.80)
+"""
+
+from __future__ import annotations
+
+import functools
+import glob
+import inspect
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.windows import Chain, Size, check, floor_frames, layout, sizes
+from wan2gp_svi.wangp import continuing
+from wan2gp_svi.wangp import run as runs
+from wan2gp_svi.wangp.run import Run, Source
+from wan2gp_svi.wangp.settings import PREFIX, read
+
+TAIL = 64
+"""Frames of a continued video that are kept at hand; only some of them are ever encoded."""
+
+
+def attach(namespace: dict[str, Any]) -> None:
+    """Wrap the functions named above in wgp.py's globals; those it does not have are left out."""
+    generate = "generate_media" if "generate_media" in namespace else "generate_video"
+    wrappers: dict[str, Callable[..., Any]] = {
+        generate: _generate,
+        "compute_sliding_window_no": _window_count,
+        "build_default_window_plan": _default_plan,
+        "build_frame_scheduler": _scheduled_plan,
+        "preprocess_video": _source_read,
+        "prepare_inputs_dict": _metadata,
+        "collect_custom_settings_from_inputs": _custom_settings,
+    }
+    if "collect_custom_settings_from_inputs" not in namespace:
+        wrappers["set_model_settings"] = _old_settings
+    for name, wrapper in wrappers.items():
+        if name in namespace:
+            original = namespace[name]
+            namespace[name] = functools.wraps(original)(
+                functools.partial(wrapper, namespace, original)
+            )
+
+
+# -- a run begins -------------------------------------------------------------------------------
+
+
+def _generate(namespace: dict[str, Any], original: Callable[..., Any], *args, **kwargs) -> Any:
+    given = inspect.signature(original).bind(*args, **kwargs).arguments
+    model_def = namespace["get_model_def"](given["model_type"]) or {}
+    runs.set_current(None)
+    edits = str(given.get("mode") or "").startswith("edit")
+    if not model_def.get("svi2pro") or given.get("image_mode") or edits:
+        return original(*args, **kwargs)
+    try:
+        run = begin(namespace, given)
+    except UserError as error:
+        raise _error(f"SVI: {error}") from error
+    runs.set_current(run)
+    try:
+        return original(**given)
+    finally:
+        runs.set_current(None)
+
+
+def begin(namespace: dict[str, Any], given: dict[str, Any]) -> Run:
+    """The run for a task's arguments, which are changed to what WanGP is to be told.
+
+    Raises `UserError` for what cannot be generated, before a model is loaded.
+    """
+    settings = read(_custom(given))
+    size = Size(
+        floor_frames(int(given["sliding_window_size"] or 81)),
+        settings.motion_latents,
+        int(given["sliding_window_discard_last_frames"] or 0) // 4 * 4,
+    )
+    path = _source_path(namespace, given)
+    base_type = namespace["get_base_model_type"](given["model_type"])
+    fps = float(
+        namespace["get_computed_fps"](given["force_fps"], base_type, given["video_guide"], path)
+    )
+    handover = None
+    if path is not None:
+        handover = continuing.find(path, [namespace.get("save_path", "")])
+    with_anchors = "I" in (given["video_prompt_type"] or "") and given["image_refs"]
+    source_frames = 0 if path is None else _frames(namespace, path, given, fps)
+    chain = Chain(
+        size=size,
+        fps=fps,
+        seeds=settings.seeds,
+        anchors=len(given["image_refs"]) if with_anchors else 0,
+        anchor_schedule=settings.anchor_schedule,
+        source_frames=source_frames,
+        windows_before=handover.windows if handover else _windows_of(source_frames, size),
+    )
+    check(chain)
+    run = Run(settings, chain, sizes(int(given["video_length"]), chain, settings.exact))
+    run.handover = handover
+    changed = {
+        "video_length": _told_length(run),
+        "sliding_window_size": size.frames,
+        "sliding_window_overlap": size.overlap,
+    }
+    run.asked = {name: given[name] for name in changed}
+    run.seed_given = given["seed"] not in (-1, None)
+    if handover is not None and not run.seed_given:
+        changed["seed"] = handover.base_seed
+    asked = given["video_length"]
+    given.update(changed)
+    _announce(run, asked)
+    return run
+
+
+def _told_length(run: Run) -> int:
+    """The length that makes WanGP count the frames which the plan delivers.
+
+    To continue a video it adds overlap-1 to it, and takes off what the source overlaps.
+    """
+    chain = run.chain
+    added = sum(window.adds for window in layout(run.sizes, chain))
+    if not chain.source_frames:
+        return added
+    return added + min(chain.source_frames, chain.size.overlap) - (chain.size.overlap - 1)
+
+
+def _custom(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """This run's custom settings; before 10.80 they are not an argument, but the task has them."""
+    task = given.get("task")
+    params = task.get("params", {}) if isinstance(task, dict) else {}
+    found = given.get("custom_settings") or params.get("custom_settings")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _source_path(namespace: dict[str, Any], given: Mapping[str, Any]) -> str | None:
+    """The video that is continued: the one given or, for "L", the last one, as WanGP finds it."""
+    if "L" not in (given["image_prompt_type"] or ""):
+        return given["video_source"]
+    made = namespace["get_gen_info"](given["state"]).get("file_list") or []
+    if made:
+        return made[-1]
+    folder = namespace["save_path"]
+    found = [
+        path
+        for kind in ("*.mp4", "*.mov", "*.mkv")
+        for path in glob.glob(os.path.join(folder, kind))  # noqa: PTH118, PTH207 (as WanGP)
+    ]
+    return max(found, key=os.path.getmtime) if found else None
+
+
+def _frames(namespace: dict[str, Any], path: str, given: Mapping[str, Any], fps: float) -> int:
+    """How many frames WanGP will have of the video continued, at `fps`; exact at an equal rate."""
+    source_fps, _, _, count = namespace["get_video_info"](path)
+    frames = -(-int(count) * round(fps) // max(round(source_fps), 1))
+    keep = str(given.get("keep_frames_video_source") or "").strip()
+    if keep.isdigit():
+        frames = min(frames, int(keep))
+    return max(frames, 1)
+
+
+def _windows_of(frames: int, size: Size) -> int:
+    """About how many windows a video was made of; so its first noise does not come again."""
+    return 0 if not frames else 1 + max(-(-(frames - size.frames) // size.adds), 0)
+
+
+def _announce(run: Run, asked: int) -> None:
+    windows = layout(run.sizes, run.chain)
+    delivered = sum(window.adds for window in windows)
+    what = "1 window" if len(windows) == 1 else f"{len(windows)} windows"
+    more = " more" if run.chain.source_frames else ""
+    print(f"[SVI] {asked} frames asked: {delivered}{more} in {what}")
+
+
+def _error(text: str) -> Exception:
+    try:
+        import gradio
+    except ImportError:
+        return RuntimeError(text)
+    return gradio.Error(text)
+
+
+# -- the plan -----------------------------------------------------------------------------------
+
+
+def _window_count(namespace: dict[str, Any], original: Callable[..., int], *args, **kwargs) -> int:
+    run = runs.current()
+    return original(*args, **kwargs) if run is None else len(run.sizes)
+
+
+def _default_plan(
+    namespace: dict[str, Any], original: Callable[..., list[dict]], *args, **kwargs
+) -> list[dict]:
+    windows = original(*args, **kwargs)
+    run = runs.current()
+    return windows if run is None else _as_host_windows(run, [windows[0]] * len(run.sizes))
+
+
+def _scheduled_plan(
+    namespace: dict[str, Any], original: Callable[..., tuple], *args, **kwargs
+) -> tuple:
+    scheduler, error = original(*args, **kwargs)
+    run = runs.current()
+    if run is None or error is not None or not scheduler.get("active"):
+        return scheduler, error
+    windows = scheduler["windows"]
+    prompts = kwargs.get("prompts") or args[0]
+    if any(re.search(r"\[\s*/[^\]]*\bduration\b", prompt) for prompt in prompts):
+        run.sizes = [_size_for(run, number, window) for number, window in enumerate(windows, 1)]
+    else:  # the plan holds; commands such as /overlap act on their windows
+        windows = [
+            windows[min(k, len(windows) - 1)] for k in range(max(len(run.sizes), len(prompts)))
+        ]
+        grown = [*run.sizes, *[run.chain.size] * (len(windows) - len(run.sizes))]
+        run.sizes = [
+            replace(size, motion_latents=_motion(window, size))
+            for size, window in zip(grown, windows, strict=True)
+        ]
+    windows = _as_host_windows(run, windows)
+    scheduler = {
+        **scheduler,
+        "windows": windows,
+        "prompts": [window["prompt"] for window in windows],
+        "predicted_total_frames": sum(window["output_frames"] for window in windows),
+    }
+    return scheduler, None
+
+
+def _motion(window: Mapping[str, Any], size: Size) -> int:
+    """Motion latents of an overlap that WanGP counts as 1 + 4n frames."""
+    overlap = window["overlap_frames"]
+    return max((overlap - 1) // 4, 1) if overlap else size.motion_latents
+
+
+def _size_for(run: Run, number: int, window: Mapping[str, Any]) -> Size:
+    """The nearest window that adds the frames which a /duration asks for."""
+    size = replace(
+        run.chain.size,
+        motion_latents=_motion(window, run.chain.size),
+        discard=window["discard_last_frames"],
+    )
+    drop = run.chain.drop_first if number == 1 else size.overlap
+    wanted = window["output_frames"] + drop + size.discard
+    frames = max(floor_frames(wanted + 2), size.overlap + size.discard + 4)
+    return replace(size, frames=frames)
+
+
+def _as_host_windows(run: Run, like: list[dict]) -> list[dict]:
+    """The plan's windows as WanGP's dictionaries, with all else as in those of `like`."""
+    planned = layout(run.sizes, run.chain)
+    return [
+        {
+            **host,
+            "output_frames": window.adds,
+            "overlap_frames": size.overlap,
+            "discard_last_frames": size.discard,
+            "trim_last_frames": 0,
+            "frame_num": run.host_frames(window.number, window.frames),
+        }
+        for host, size, window in zip(like, run.sizes, planned, strict=True)
+    ]
+
+
+# -- what passes by -----------------------------------------------------------------------------
+
+
+def _source_read(namespace: dict[str, Any], original: Callable[..., Any], *args, **kwargs) -> Any:
+    frames = original(*args, **kwargs)
+    run = runs.current()
+    if run is not None and frames is not None and run.chain.source_frames and run.source is None:
+        video = frames.permute(3, 0, 1, 2)
+        run.source = Source(video[:, :1].clone(), video[:, -TAIL:].clone(), video.shape[1])
+        run.chain = replace(run.chain, source_frames=video.shape[1])
+        continuing.verify(run)
+    return frames
+
+
+def _metadata(namespace: dict[str, Any], original: Callable[..., Any], *args, **kwargs) -> Any:
+    run = runs.current()
+    target = args[0] if args else kwargs.get("target")
+    inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
+    if run is not None and target == "metadata" and isinstance(inputs, dict):
+        inputs.update({name: value for name, value in run.asked.items() if name in inputs})
+    return original(*args, **kwargs)
+
+
+def _custom_settings(
+    namespace: dict[str, Any], original: Callable[..., tuple], model_def, inputs, *args, **kwargs
+) -> tuple:
+    before = inputs.get("custom_settings")
+    found, error = original(model_def, inputs, *args, **kwargs)
+    if error is None and model_def and model_def.get("svi2pro"):
+        found = {**_ours(before), **(found or {})} or None
+    return found, error
+
+
+def _old_settings(
+    namespace: dict[str, Any], original: Callable[..., Any], state, model_type, settings, *rest
+) -> Any:
+    model_def = namespace["get_model_def"](model_type) or {}
+    if (
+        model_def.get("svi2pro")
+        and isinstance(settings, dict)
+        and "custom_settings" not in settings
+    ):
+        kept = _ours((state.get(model_type) or {}).get("custom_settings"))
+        if kept:
+            settings["custom_settings"] = kept
+    return original(state, model_type, settings, *rest)
+
+
+def _ours(custom: Any) -> dict[str, Any]:
+    if not isinstance(custom, Mapping):
+        return {}
+    return {key: value for key, value in custom.items() if key.startswith(PREFIX)}

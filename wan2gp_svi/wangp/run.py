@@ -1,0 +1,181 @@
+"""One run of an SVI model: what was asked, the plan, and what passes from window to window.
+
+loop.py makes a `Run` when WanGP begins a task and drops it when the task ends; pipeline.py asks it
+for each window's conditioning and tells it each window's result. Called without WanGP's loop (its
+API's lower levels, tests), pipeline.py makes one that plans nothing and follows what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wan2gp_svi.svi.conditioning import condition, pro_latents, scale_motion
+from wan2gp_svi.svi.handover import HandOver
+from wan2gp_svi.svi.windows import Chain, Size, Window, floor_frames, layout
+from wan2gp_svi.wangp.settings import Settings
+
+START = -1
+"""Key, in `Run.anchors`, of the picture that the first window starts on."""
+TAIL_CONTEXT = 7
+"""Latents encoded before the ones that are kept, when a video's tail has to be encoded again.
+
+The causal VAE looks back: the first latents after a cut differ from those of the whole video.
+"""
+
+Encode = Callable[[Tensor], Tensor]
+"""(3, F, H, W), -1 to 1 -> (16, (F-1)/4+1, H/8, W/8), in the pipeline's own precision."""
+
+_current: Run | None = None
+
+
+def current() -> Run | None:
+    """The run that WanGP is in, None outside of one and for every model but SVI's."""
+    return _current
+
+
+def set_current(run: Run | None) -> None:
+    global _current
+    _current = run
+
+
+@dataclass
+class Source:
+    """The video that is continued, as WanGP has resized and resampled it.
+
+    `first` is its first frame and `tail` its last ones, (3, F, H, W), uint8; `frames` its length.
+    """
+
+    first: Tensor
+    tail: Tensor
+    frames: int
+
+
+@dataclass
+class Run:
+    """See the module's text. `sizes` are the windows planned; more are full ones."""
+
+    settings: Settings
+    chain: Chain
+    sizes: list[Size] = field(default_factory=list)
+    asked: dict[str, Any] = field(default_factory=dict)
+    handover: HandOver | None = None
+    source: Source | None = None
+    planned: bool = True
+    amplitude: float = 1.0
+    seed_given: bool = True
+
+    windows: list[Window] = field(default_factory=list)
+    anchors: dict[int, Tensor] = field(default_factory=dict)
+    latents: Tensor | None = None
+    tail: Tensor | None = None
+    prompts: list[str] = field(default_factory=list)
+
+    # -- the plan ------------------------------------------------------------------------------
+
+    def size(self, window_no: int) -> Size:
+        """What window `window_no` generates; windows asked for while running are full ones."""
+        return self.sizes[window_no - 1] if window_no <= len(self.sizes) else self.chain.size
+
+    def short_source(self) -> int:
+        """Frames of a source that is too short to hand over latents, beyond the one it starts on.
+
+        WanGP drops as many leading frames as such a source has; the window itself drops one, so it
+        is made to look longer by the rest.
+        """
+        on_image = self.chain.starts_on_image
+        return max(self.chain.source_frames - 1, 0) if on_image else 0
+
+    def host_frames(self, window_no: int, frames: int) -> int:
+        """Frames that WanGP's loop is to expect of window `window_no`."""
+        if not self.planned:
+            return frames
+        return self.size(window_no).frames + (self.short_source() if window_no == 1 else 0)
+
+    def begin(self, window_no: int, seed: int, prompt: str) -> Window:
+        """The window that is about to be generated; the first one begins a video anew."""
+        if window_no == 1:
+            self.latents = self.tail = None
+            self.prompts = []
+            self.chain = replace(self.chain, seed=seed)
+        self.prompts = [*self.prompts[: window_no - 1], prompt]
+        sizes = [self.size(number) for number in range(1, max(window_no, len(self.sizes)) + 1)]
+        self.windows = layout(sizes, replace(self.chain, prompts=tuple(self.prompts)))
+        return self.windows[window_no - 1]
+
+    # -- what a window is conditioned on -------------------------------------------------------
+
+    def conditioning(
+        self,
+        window: Window,
+        encode: Encode,
+        picture: Callable[[int], Tensor],
+        end: Tensor | None = None,
+    ) -> Tensor:
+        """y (20, T, h, w) of SVI 2.0 Pro. `picture` gives the anchor image of a number, or `START`.
+
+        Nothing is encoded twice: an anchor that serves many windows is encoded for the first one.
+        """
+        on_image = window.number == 1 and self.chain.starts_on_image
+        anchor = self.anchor(START if on_image else window.anchor, encode, picture)
+        motion = None if on_image else self.motion(window, encode)
+        known = 1 + (0 if motion is None else motion.shape[1])
+        latents = pro_latents(
+            anchor,
+            None if motion is None else motion.to(anchor),
+            window.latents,
+            self.settings.anchor_strength,
+            self.settings.motion_strength,
+        )
+        latents = scale_motion(latents, known, self.amplitude)
+        if end is not None:
+            latents[:, -1:] = encode(end)[:, :1].to(latents)
+        return condition(latents, window.frames)
+
+    def anchor(self, number: int, encode: Encode, picture: Callable[[int], Tensor]) -> Tensor:
+        """The latent (16, 1, h, w) of an anchor image; 0 is the start image of the whole video."""
+        if number == START and self.chain.source_frames == 0:
+            number = 0  # a new video starts on its start image
+        if number not in self.anchors:
+            kept = self.handover.anchor_in_force if self.handover and number == 0 else None
+            self.anchors[number] = encode(picture(number)) if kept is None else kept
+        return self.anchors[number]
+
+    def motion(self, window: Window, encode: Encode) -> Tensor:
+        """The last n latents (16, n, h, w) of the window before, or of the video continued."""
+        n = window.motion_latents
+        if window.number > 1:
+            if self.latents is None:
+                raise RuntimeError("the window before left no latents")
+            return self.latents[:, -n:]
+        if self.handover is not None:
+            return self.handover.latents[:, -n:]
+        if self.source is None:
+            raise RuntimeError("there is no video to continue")
+        frames = floor_frames(min(self.source.tail.shape[1], 4 * (n + TAIL_CONTEXT) + 1))
+        return encode(pixels(self.source.tail[:, -frames:]))[:, -n:]
+
+    # -- what a window leaves ------------------------------------------------------------------
+
+    def finish(self, window: Window, latents: Tensor, frames: Tensor) -> None:
+        """Keep the hand-over of a window: its last kept latents (16, n, h, w), its last frames."""
+        self.latents = latents
+        kept = frames[:, window.drop_front : frames.shape[1] - window.discard]
+        self.tail = kept[:, -9:].clone()
+
+    def saved(self, video_path: str, configs: dict[str, Any]) -> None:
+        """A window's video is saved; `configs` becomes its metadata."""
+        from wan2gp_svi.wangp.continuing import remember
+
+        remember(self, video_path, configs)
+
+
+def pixels(frames: Tensor) -> Tensor:
+    """uint8 frames as -1 to 1; frames that are floating point already stay as they are."""
+    if frames.dtype != torch.uint8:
+        return frames
+    return frames.float().div_(127.5).sub_(1.0)

@@ -1,0 +1,128 @@
+"""This extension's own settings: on WanGP's page since 10.80, by keys of the profile before.
+
+WanGP keeps them in `custom_settings`, {"svi_seeds": "new", ...}. It shows five of them at most, so
+`svi_length` is set in a profile or settings file only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wan2gp_svi.errors import UserError
+
+PREFIX = "svi_"
+
+CONTROLS: list[dict[str, Any]] = [
+    {
+        "id": "svi_seeds",
+        "name": "Seed of each window",
+        "label": 'Seed of each window: "new" (advised: repeated noise leaves marks that grow),'
+        ' "same", or a list such as 7, 49, 91',
+        "type": "text",
+        "default": "new",
+    },
+    {
+        "id": "svi_anchor_strength",
+        "name": "Anchor strength",
+        "label": "Anchor strength: below 1 frees the camera and the motion, above 1 holds the"
+        " likeness (character sheets)",
+        "type": "float",
+        "default": 1.0,
+        "min": 0.0,
+        "max": 2.0,
+        "inc": 0.05,
+    },
+    {
+        "id": "svi_motion_latents",
+        "name": "Motion latents",
+        "label": "Motion latents: how much of the window before is seen; 1 is what SVI was trained"
+        " with, more follows a motion longer but adds 4 frames fewer each",
+        "type": "int",
+        "default": 1,
+        "min": 1,
+        "max": 4,
+        "inc": 1,
+    },
+    {
+        "id": "svi_motion_strength",
+        "name": "Motion latent strength",
+        "label": "Motion latent strength: below 1 loosens the join between windows, 1 is the"
+        " authors'",
+        "type": "float",
+        "default": 1.0,
+        "min": 0.0,
+        "max": 2.0,
+        "inc": 0.05,
+    },
+    {
+        "id": "svi_anchor_schedule",
+        "name": "Anchor schedule",
+        "label": "Anchor schedule: which anchor image serves each window, such as 1, 1, 2 (0: the"
+        " start image); empty: image 1, 2, 3 ..., the last one serves the rest",
+        "type": "text",
+        "default": "",
+    },
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a user may set; the defaults are the authors' way."""
+
+    seeds: str | tuple[int, ...] = "new"
+    anchor_strength: float = 1.0
+    motion_latents: int = 1
+    motion_strength: float = 1.0
+    anchor_schedule: tuple[int, ...] = ()
+    exact: bool = False
+
+
+def read(custom: Mapping[str, Any] | None) -> Settings:
+    """The settings in WanGP's `custom_settings`; other models' keys there are not looked at.
+
+    Raises `UserError` with the setting's name for a value that cannot be used.
+    """
+    values = {
+        key.removeprefix(PREFIX): value
+        for key, value in (custom or {}).items()
+        if key.startswith(PREFIX) and value not in (None, "")
+    }
+    length = str(values.get("length", "whole windows")).strip().lower()
+    if length not in ("exact", "whole windows"):
+        raise UserError(f"svi_length can be 'exact' or 'whole windows', not {length!r}.")
+    return Settings(
+        seeds=_seeds(values.get("seeds", "new")),
+        anchor_strength=_number("anchor_strength", values.get("anchor_strength", 1.0), 0, 2),
+        motion_latents=int(_number("motion_latents", values.get("motion_latents", 1), 1, 4)),
+        motion_strength=_number("motion_strength", values.get("motion_strength", 1.0), 0, 2),
+        anchor_schedule=_whole_numbers("anchor_schedule", values.get("anchor_schedule", ())),
+        exact=length == "exact",
+    )
+
+
+def _seeds(value: Any) -> str | tuple[int, ...]:
+    text = str(value).strip().lower() if isinstance(value, str) else value
+    return text if text in ("new", "same") else _whole_numbers("seeds", value)
+
+
+def _number(name: str, value: Any, low: float, high: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not low <= number <= high:
+        raise UserError(f"svi_{name} must be a number from {low} to {high}, not {value!r}.")
+    return number
+
+
+def _whole_numbers(name: str, value: Any) -> tuple[int, ...]:
+    parts = value.replace(",", " ").replace(";", " ").split() if isinstance(value, str) else value
+    try:
+        numbers = tuple(int(part) for part in parts)
+    except (TypeError, ValueError):
+        numbers = (-1,)
+    if any(number < 0 for number in numbers):
+        raise UserError(f"svi_{name} must be whole numbers such as '1, 2, 3', not {value!r}.")
+    return numbers
