@@ -13,6 +13,7 @@ from wan2gp_svi.svi.conditioning import (
     padded_video,
     pro_latents,
     scale_motion,
+    with_end,
 )
 
 CHANNELS = 16
@@ -71,8 +72,10 @@ def test_strengths_scale_what_they_name_and_one_changes_nothing():
 
 def test_an_end_image_takes_the_last_latent_and_leaves_the_mask():
     anchor, end = rand(CHANNELS, 1, 2, 2), rand(CHANNELS, 1, 2, 2, seed=4)
-    y = condition(pro_latents(anchor, None, 5, end=end), 17)
+    latents = pro_latents(anchor, None, 5)
+    y = condition(with_end(latents, end), 17)
     assert torch.equal(y[4:, -1:], end)
+    assert with_end(latents, None) is latents
     assert not y[:4, 1:].any()
 
 

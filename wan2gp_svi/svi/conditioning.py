@@ -1,12 +1,12 @@
 """What a window is conditioned on: y = cat(mask, latents) along channels, 4 + 16 of them.
 
-Wan's image-to-video models take 36 input channels: 16 of noise, and y. The members of the SVI family
-differ only in what they put into y:
+Wan's image-to-video models take 36 input channels: 16 of noise, and y. The members of the SVI
+family differ only in what they put into y:
 
-    2.0 Pro          latents [A, Z[-n:], 0, ...]: the anchor's latent, the last n latents of the window
-                     before, zeros of the normalised latent space; nothing is decoded in between
-    all others       latents = VAE(video [N motion frames, padding]), the padding being the reference
-                     image, zeros, or the one and then the other (`ref_pad_num`)
+    2.0 Pro      latents [A, Z[-n:], 0, ...]: the anchor's latent, the last n latents of the window
+                 before, zeros of the normalised latent space; nothing is decoded in between
+    all others   latents = VAE(video [N motion frames, padding]), the padding being the reference
+                 image, zeros, or the one and then the other (`ref_pad_num`)
 
 The mask is 1 in all four channels of latent 0 and 0 elsewhere, motion latents included; only with
 `ref_pad_cfg` does it cover all N motion frames.
@@ -33,10 +33,10 @@ MASK_CHANNELS = VAE_STRIDE
 class Mode:
     """One member of the family.
 
-    `motion_frames` N are carried over as pixels (0: the hand-over is in latents). `ref_pad_num` says
-    how many frames behind them show the reference image: 0 none, -1 all. `ref_pad_cfg` lets the mask
-    cover all motion frames. `prompt_repeat` windows share a prompt (0: the first serves them all).
-    `guidance` and the 50 denoising steps are the authors'.
+    `motion_frames` N are carried over as pixels (0: the hand-over is in latents). `ref_pad_num`
+    says how many frames behind them show the reference image: 0 none, -1 all. `ref_pad_cfg` lets
+    the mask cover all motion frames. `prompt_repeat` windows share a prompt (0: the first serves
+    them all). `guidance` is the authors', as are 50 denoising steps.
     """
 
     name: str
@@ -81,18 +81,16 @@ def pro_latents(
     latents: int,
     anchor_strength: float = 1.0,
     motion_strength: float = 1.0,
-    end: Tensor | None = None,
 ) -> Tensor:
     """The latent channels (C, T, h, w) of SVI 2.0 Pro: [anchor, motion, 0, ..., 0].
 
     `anchor` is (C, 1, h, w), `motion` the last n latents (C, n, h, w) of the window before, None in
     the first window of a video. A strength scales its latents: 1 is the authors', below 1 frees the
-    picture from them, above 1 ties it closer. `end`, the latent (C, 1, h, w) of an end image, takes
-    the place of the last zeros. Raises `UserError` when the shapes do not fit together.
+    picture from them, above 1 ties it closer. Raises `UserError` when the shapes do not fit together.
     """
     channels, count, height, width = anchor.shape
     given = 0 if motion is None else motion.shape[1]
-    if count != 1 or count + given + (end is not None) > latents:
+    if count != 1 or count + given > latents:
         raise UserError(
             f"{given} motion latents and {count} anchor latents do not fit into {latents} latents."
         )
@@ -105,9 +103,16 @@ def pro_latents(
     y[:, :1] = anchor if anchor_strength == 1 else anchor * anchor_strength
     if motion is not None:
         y[:, 1 : 1 + given] = motion if motion_strength == 1 else motion * motion_strength
-    if end is not None:
-        y[:, -1:] = end
     return y
+
+
+def with_end(latents: Tensor, end: Tensor | None) -> Tensor:
+    """The latent channels (C, T, h, w) with `end`, the latent (C, 1, h, w) of an end image, last.
+
+    Like the motion latents it is given as a latent alone and stays out of the mask: a mask over one
+    frame of its four (as for models that take an end image in pixels) is nothing SVI has seen.
+    """
+    return latents if end is None else torch.cat([latents[:, :-1], end.to(latents)], dim=1)
 
 
 def _size(latent: Tensor) -> str:

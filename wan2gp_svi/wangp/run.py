@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wan2gp_svi.svi.conditioning import condition, pro_latents, scale_motion
+from wan2gp_svi.svi.conditioning import condition, pro_latents, scale_motion, with_end
 from wan2gp_svi.svi.handover import HandOver
 from wan2gp_svi.svi.windows import Chain, Size, Window, floor_frames, layout
 from wan2gp_svi.wangp.settings import Settings
@@ -132,8 +132,7 @@ class Run:
             self.settings.motion_strength,
         )
         latents = scale_motion(latents, known, self.amplitude)
-        if end is not None:
-            latents[:, -1:] = encode(end)[:, :1].to(latents)
+        latents = with_end(latents, None if end is None else encode(end))
         return condition(latents, window.frames)
 
     def anchor(self, number: int, encode: Encode, picture: Callable[[int], Tensor]) -> Tensor:
