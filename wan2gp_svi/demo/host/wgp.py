@@ -2,8 +2,8 @@
 
     python wgp.py --process SETTINGS.json [--output-dir DIR]
 
-SETTINGS.json holds one task or a list of tasks: keyword arguments of `generate_media`, `image_start`
-and `video_source` as file names, `image_refs` as a list of them.
+SETTINGS.json holds one task or a list of tasks: keyword arguments of `generate_media`, with
+`image_start` and `video_source` as file names, `image_refs` as a list of them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import random
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from shared.media import (
     open_image,
     read_video,
     save_video,
+    video_info,
     write_metadata,
 )
 from shared.window_plan import build_default_window_plan, floor_frame_count
@@ -43,9 +45,9 @@ loaded_model_type = None
 models_def: dict[str, dict] = {}
 
 
-def map_family_handlers(names: list[str]) -> dict[str, type]:
+def map_family_handlers(names: list[str]) -> dict[str, Any]:
     """Model type -> the handler that supports it."""
-    found: dict[str, type] = {}
+    found: dict[str, Any] = {}
     for name in names:
         handler = importlib.import_module(name).family_handler
         found.update(dict.fromkeys(handler.query_supported_types(), handler))
@@ -58,13 +60,19 @@ model_types_handlers = map_family_handlers(family_handlers)
 def init_model_def(model_type: str, model_def: dict) -> dict:
     """A definition from JSON, with what its handler knows of the architecture."""
     architecture = model_def.get("architecture", model_type)
-    return {**model_types_handlers[architecture].query_model_def(architecture, model_def), **model_def}
+    return {
+        **model_types_handlers[architecture].query_model_def(architecture, model_def),
+        **model_def,
+    }
 
 
 def refresh_model_defs() -> None:
     """Read `defaults/*.json`, then `finetunes/*.json`, merged model by model, key by key."""
     read: dict[str, dict] = {}
-    for file in [*sorted(Path("defaults").glob("*.json")), *sorted(Path("finetunes").glob("*.json"))]:
+    for file in [
+        *sorted(Path("defaults").glob("*.json")),
+        *sorted(Path("finetunes").glob("*.json")),
+    ]:
         content = json.loads(file.read_text(encoding="utf-8"))
         model = content.pop("model", {})
         kept = read.setdefault(file.stem, {"settings": {}})
@@ -76,17 +84,18 @@ def refresh_model_defs() -> None:
             models_def[model_type] = init_model_def(model_type, model_def)
 
 
-def get_model_def(model_type: str) -> dict | None:
+def get_model_def(model_type: str) -> Any:
+    """The definition of a model, None where there is none."""
     return models_def.get(model_type)
 
 
-def get_base_model_type(model_type: str) -> str | None:
-    model_def = get_model_def(model_type)
-    return None if model_def is None else model_def.get("architecture", model_type)
+def get_base_model_type(model_type: str) -> str:
+    model_def = get_model_def(model_type) or {}
+    return model_def.get("architecture", model_type)
 
 
-def get_model_handler(model_type: str) -> type:
-    return model_types_handlers[get_base_model_type(model_type)]  # type: ignore[index]
+def get_model_handler(model_type: str) -> Any:
+    return model_types_handlers[get_base_model_type(model_type)]
 
 
 def get_default_settings(model_type: str) -> dict:
@@ -97,7 +106,7 @@ def get_default_settings(model_type: str) -> dict:
         if p.default is not inspect.Parameter.empty
     }
     model_def = get_model_def(model_type) or {}
-    get_model_handler(model_type).update_default_settings(  # type: ignore[attr-defined]
+    get_model_handler(model_type).update_default_settings(
         get_base_model_type(model_type), model_def, defaults
     )
     return {**defaults, **model_def.get("settings", {})}
@@ -115,6 +124,28 @@ def get_gen_info(state: dict) -> dict:
     return state.setdefault("gen", {"file_list": [], "file_settings_list": []})
 
 
+def get_video_info(path: str) -> tuple[int, int, int, int]:
+    """Frames a second, width, height and number of frames of a video."""
+    return video_info(path)
+
+
+def get_computed_fps(
+    force_fps: str, base_model_type: str, video_guide: str | None, video_source: str | None
+) -> int:
+    """What was asked for, else that of the video continued, else the model's own."""
+    if force_fps:
+        return int(force_fps)
+    if video_source is not None:
+        return get_video_info(video_source)[0]
+    return (get_model_def(base_model_type) or {}).get("fps", 16)
+
+
+def preprocess_video(video_in: str, max_frames: int = 0) -> torch.Tensor:
+    """The frames of a video, the first `max_frames` if given: (F, H, W, 3), uint8."""
+    frames, _ = read_video(video_in)
+    return frames.permute(1, 2, 3, 0)[: max_frames or None]
+
+
 def set_seed(seed: int | None) -> int:
     """The seed itself, or a drawn one for None and -1; all generators start from it."""
     seed = random.randint(0, 999_999_999) if seed is None or seed < 0 else seed
@@ -124,13 +155,13 @@ def set_seed(seed: int | None) -> int:
     return seed
 
 
-def load_models(model_type: str) -> object:
+def load_models(model_type: str) -> Any:
     """The pipeline of a model type; kept for the next task."""
     global wan_model, loaded_model_type
     if loaded_model_type != model_type:
         model_def, base = get_model_def(model_type), get_base_model_type(model_type)
         handler = get_model_handler(model_type)
-        wan_model, _ = handler.load_model(None, model_type, base, model_def)  # type: ignore[attr-defined]
+        wan_model, _ = handler.load_model(None, model_type, base, model_def)
         loaded_model_type = model_type
     return wan_model
 
@@ -181,6 +212,7 @@ def generate_media(
     video_source=None,
     keep_frames_video_source="",
     video_prompt_type="",
+    video_guide=None,
     image_refs=None,
     motion_amplitude=1.0,
     sliding_window_size=33,
@@ -208,20 +240,20 @@ def generate_media(
     frames_minimum = model_def.get("frames_minimum", 5)
     sliding_window_defaults = model_def.get("sliding_window_defaults", {})
 
-    loras = [Path(get_lora_dir(model_type)) / Path(lora).name for lora in activated_loras]
-    if isinstance(loras_multipliers, (list, tuple)):
-        loras_multipliers = " ".join(loras_multipliers)
-    wan_model.set_loras(loras, loras_multipliers, base_model_type)
+    loras = [*model_def.get("loras", []), *activated_loras]
+    multipliers = [*model_def.get("loras_multipliers", []), *loras_multipliers.split()]
+    lora_files = [Path(get_lora_dir(model_type)) / Path(lora).name for lora in loras]
+    wan_model.set_loras(lora_files, " ".join(multipliers), base_model_type)
 
     prompts = [line.strip() for line in prompt.splitlines() if line.strip()] or [""]
     if "L" in image_prompt_type:
         video_source = gen["file_list"][-1] if gen["file_list"] else None
     prefix_video = None
-    fps = float(force_fps or model_def.get("fps", 16))
+    fps = get_computed_fps(force_fps, base_model_type, video_guide, video_source)
     width, height = (int(side) for side in resolution.split("x"))
     if video_source is not None:
-        prefix_video, source_fps = read_video(video_source)
-        fps = float(force_fps or source_fps)
+        source = preprocess_video(video_source, int(keep_frames_video_source or 0))
+        prefix_video = source.permute(3, 0, 1, 2)
         height, width = prefix_video.shape[-2:]
     elif image_start is not None:
         frame = convert_image_to_tensor(fit(_picture(image_start), height, width))
@@ -390,7 +422,7 @@ def process_tasks_cli(tasks: list[dict], state: dict) -> bool:
         settings = {**get_default_settings(model_type), **task, "state": state, "task": task}
         known = inspect.signature(generate_media).parameters
         inputs = {name: value for name, value in settings.items() if name in known}
-        error = get_model_handler(model_type).validate_generative_settings(  # type: ignore[attr-defined]
+        error = get_model_handler(model_type).validate_generative_settings(
             get_base_model_type(model_type), model_def, inputs
         )
         if error:

@@ -13,7 +13,7 @@ A, B = ".lora_A.weight", ".lora_B.weight"
 
 
 def parse_multipliers(text: str, count: int) -> list[tuple[float, float]]:
-    """"1;0 0;1" -> (high noise, low noise) for each of `count` LoRAs; "0.8" serves both; default 1."""
+    """Strengths (high noise, low noise) of `count` LoRAs from "1;0 0.8"; 1 where none is given."""
     words = text.split()
     pairs = []
     for i in range(count):
@@ -32,7 +32,7 @@ def unload_loras_from_model(model: nn.Module) -> None:
 def load_loras_into_model(
     model: nn.Module, files: Sequence[Path], strengths: Sequence[float], base_model_type: str
 ) -> None:
-    """Add LoRA files to the model, after taking out the ones it had. ValueError for unknown keys."""
+    """Add LoRA files to the model in place of the ones it had; ValueError for unknown keys."""
     unload_loras_from_model(model)
     kept = model.__dict__.setdefault("_weights_without_loras", {})
     layers = {n for n, m in model.named_modules() if isinstance(m, nn.Linear)}

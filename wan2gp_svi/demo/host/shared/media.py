@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterable
@@ -48,6 +47,15 @@ def read_video(path: str | Path) -> tuple[torch.Tensor, float]:
     return torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2), float(meta["fps"])
 
 
+def video_info(path: str | Path) -> tuple[int, int, int, int]:
+    """Frames a second, width, height, number of frames (all of them are counted)."""
+    reader = imageio_ffmpeg.read_frames(str(path))
+    meta = next(reader)
+    reader.close()
+    frames, _ = imageio_ffmpeg.count_frames_and_secs(str(path))
+    return round(meta["fps"]), *meta["size"], frames
+
+
 def save_video(frames: torch.Tensor, path: str | Path, fps: float) -> None:
     """(3, F, H, W) uint8 -> H.264, yuv420p, playable while it loads; whole or not at all."""
     path = Path(path)
@@ -69,7 +77,7 @@ def save_video(frames: torch.Tensor, path: str | Path, fps: float) -> None:
         for frame in frames.permute(1, 2, 3, 0).contiguous().numpy():
             writer.send(frame)
         writer.close()
-        os.replace(unfinished, path)
+        unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -94,10 +102,20 @@ def write_metadata(path: str | Path, settings: dict) -> None:
     comment = f"comment={json.dumps(settings)}"
     try:
         _ffmpeg(
-            ["-y", "-i", str(path), "-c", "copy", "-movflags", "+faststart"]
-            + ["-metadata", comment, str(unfinished)]
+            [
+                "-y",
+                "-i",
+                str(path),
+                "-c",
+                "copy",
+                "-movflags",
+                "+faststart",
+                "-metadata",
+                comment,
+                str(unfinished),
+            ]
         )
-        os.replace(unfinished, path)
+        unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -35,8 +36,8 @@ class WanAny2V:
         load_loras_into_model(self.model2, files, [s[1] for s in strengths], base_model_type)
 
     def encode_prompt(self, prompt: str) -> torch.Tensor:
-        """(1, text_len, 64): the words, then zeros; words past text_len are dropped."""
-        words = self.text_encoder([prompt], self.device)[0].to(self.dtype)[: self.model.text_len]
+        """(1, text_len, 64): the words, then zeros."""
+        words = self.text_encoder([prompt], self.device)[0].to(self.dtype)
         padding = words.new_zeros(self.model.text_len - len(words), words.shape[1])
         return torch.cat([words, padding])[None]
 
@@ -115,7 +116,7 @@ class WanAny2V:
         latents = torch.randn(shape, generator=generator)
         noise = latents.clone() if extended_overlapped_latents is not None else None
         levels = sigmas(sampling_steps, shift).tolist()
-        for step, (sigma, sigma_next) in enumerate(zip(levels, levels[1:], strict=False)):
+        for step, (sigma, sigma_next) in enumerate(pairwise(levels)):
             high = self.model2 is None or sigma * 1000 > switch_threshold
             trans, scale = (self.model, guide_scale) if high else (self.model2, guide2_scale)
             if extended_overlapped_latents is not None:

@@ -7,7 +7,7 @@ def test_class_i2v(base_model_type: str) -> bool:
     return base_model_type in ["i2v_2_2"]
 
 
-class family_handler:  # noqa: N801 - the name that the application looks for
+class family_handler:
     """Static facts about the Wan models of this host: plain image-to-video, nothing else."""
 
     @staticmethod

@@ -1,8 +1,8 @@
 """The denoiser in miniature: a Wan-style transformer with seeded weights, on top of the prior.
 
 36 channels come in (16 of noise, 4 of mask, 16 of conditioning), patches of 1x2x2 become tokens,
-each block has self-attention with 3D rotary positions, cross-attention to the words and a feed-forward
-part, all but the words modulated by the time step; 16 channels come out.
+each block has self-attention with 3D rotary positions, cross-attention to the words and a
+feed-forward part, all but the words modulated by the time step; 16 channels come out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from shared.text_encoder import TEXT_DIM, TEXT_LEN
 from torch import nn
 
 from models.wan.modules.prior import GRAIN, prior, velocity
@@ -19,7 +20,10 @@ from models.wan.modules.vae import TERMS, WanVAE
 
 
 def pay_attention(qkv_list: list[torch.Tensor]) -> torch.Tensor:
-    """Scaled dot-product attention of q, k, v (batch, tokens, heads, head_dim); empties the list."""
+    """Scaled dot-product attention of [q, k, v], each (batch, tokens, heads, head_dim).
+
+    Empties the list.
+    """
     q, k, v = (x.transpose(1, 2) for x in qkv_list)
     qkv_list.clear()
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
@@ -108,7 +112,7 @@ class WanSelfAttention(nn.Module):
 class WanT2VCrossAttention(WanSelfAttention):
     """Cross-attention to the words alone, as in Wan 2.2 image-to-video (no CLIP tokens)."""
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, xlist: list[torch.Tensor], context: torch.Tensor, grid_sizes: tuple[int, int, int]
     ) -> torch.Tensor:
         x, _ = self.text_cross_attention(xlist, context)
@@ -137,7 +141,7 @@ class WanAttentionBlock(nn.Module):
         grid_sizes: tuple[int, int, int],
         freqs: torch.Tensor,
     ) -> torch.Tensor:
-        """x (batch, L, dim); e (batch, 6, dim): shift, scale, gate of attention, then of the rest."""
+        """x (batch, L, dim); e (batch, 6, dim): shift, scale, gate of attention, of the rest."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation + e).chunk(6, dim=1)
         seen = self.norm1(x) * (1 + scale1) + shift1
         x = x + self.self_attn([seen], grid_sizes, freqs) * gate1
@@ -167,13 +171,13 @@ class WanModel(nn.Module):
         seed: int,
         model_type: str = "i2v2_2",
         patch_size: tuple[int, int, int] = (1, 2, 2),
-        text_len: int = 64,
+        text_len: int = TEXT_LEN,
         in_dim: int = 36,
         out_dim: int = 16,
         dim: int = 96,
         ffn_dim: int = 192,
         freq_dim: int = 64,
-        text_dim: int = 64,
+        text_dim: int = TEXT_DIM,
         num_heads: int = 2,
         num_layers: int = 2,
     ) -> None:
@@ -215,7 +219,7 @@ class WanModel(nn.Module):
             else:
                 p.data = torch.randn(p.shape, generator=generator) / p[0].numel() ** 0.5
         for block in self.blocks:  # words speak up: a prompt is to be seen in the picture
-            block.cross_attn.v.weight.data *= 3
+            block.cross_attn.v.weight.data *= 3  # type: ignore[union-attr, operator]
         # The four latents of a patch get nearly the same push: no chequered pattern.
         rows = self.head.head.weight.data.unflatten(0, (-1, self.out_dim))
         self.head.head.weight.data = (0.25 * rows + 0.75 * rows.mean(0, keepdim=True) * 2).flatten(

@@ -1,10 +1,10 @@
 """What takes the place of training: where each latent lies before the transformer has its say.
 
-A trained model turns conditioning into a picture. With seeded weights it cannot, so the small model
-adds to its transformer a prior in closed form: each latent x0 is Gaussian around a mean that is made
-of the conditioning. Known slots stay as they are; behind them the picture sways gently and goes over
-from the last known slot to the anchor (or to the end image, where there is one). The transformer
-shifts that mean; the noise, and so the seed, shows as grain of the size of the spread.
+A trained model turns conditioning into a picture. With seeded weights it cannot, so the small
+model adds to its transformer a prior in closed form: each latent x0 is Gaussian around a mean that
+is made of the conditioning. Known slots stay as they are; behind them the picture sways gently and
+goes over from the last known slot to the anchor (or to the end image, where there is one). The
+transformer shifts that mean; the noise, and so the seed, shows as grain of the size of the spread.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _last: tuple = (None, -1, None)  # all steps of a window share one y: it is look
 def prior(y: torch.Tensor, vae: WanVAE) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean (16, T, h, w) and freedom (T,) of the latents, from conditioning y (20, T, h, w).
 
-    Freedom is 0 in known slots and rises to 1 behind them: what grain and transformer are scaled by.
+    Freedom is 0 in known slots and rises to 1 behind them; it scales grain and transformer.
     """
     global _last
     if _last[0] is not y or _last[1] != y._version:

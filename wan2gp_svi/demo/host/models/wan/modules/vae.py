@@ -1,20 +1,21 @@
 """A causal 3D autoencoder in the shape of Wan's: stride 4x8x8, 16 channels, 4k+1 frames <-> k+1.
 
 Nothing is trained: every weight is computed. Space: a lapped orthonormal DCT, of which 16 terms of
-192 (8x8 pixels, 3 colours) are kept. Time: the first frame alone; after it, each latent is the value
-that a straight line fitted to its four frames has at the last of them, and decoding draws straight
-lines from latent to latent. So `encode(decode(z)) == z` up to rounding, no latent sees a later frame,
-and a decoded frame needs its own latent and the one before, no other.
+192 (8x8 pixels, 3 colours) are kept. Time: the first frame alone; after it, each latent is the
+value that a straight line fitted to its four frames has at the last of them, and decoding draws
+straight lines from latent to latent. So `encode(decode(z)) == z` up to rounding, no latent sees a
+later frame, and a decoded frame needs its own latent and the one before, no other.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 
 STRIDE = (4, 8, 8)
-# (colour, vertical frequency, horizontal frequency) of each channel: 10 of brightness, 3 of each hue
+# (colour, vertical, horizontal frequency) of each channel: 10 of brightness, 3 of each hue
 TERMS = (
     [(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1), (0, 0, 2), (0, 2, 0), (0, 1, 2), (0, 2, 1)]
     + [(0, 2, 2), (0, 0, 3)]
@@ -152,6 +153,6 @@ class WanVAE:
     def _decode(self, z: torch.Tensor) -> torch.Tensor:
         pictures = [self._to_picture(z[:, t]) for t in range(z.shape[1])]
         frames = [pictures[0]]
-        for before, this in zip(pictures, pictures[1:], strict=False):
+        for before, this in pairwise(pictures):
             frames += [(1 - w) * before + w * this for w in DECODE_WEIGHTS]
         return torch.stack(frames, dim=1)
