@@ -6,7 +6,7 @@ hold them, so they are saved beside it, as `<name>.svi.safetensors`:
     tensors     latents        (16, n, height/8, width/8)  last kept latents of the last window
                 start_anchor   (16, 1, height/8, width/8)  the start image of the whole video
                 anchor         the same shape; the anchor in force at the end, where it is another
-                fingerprint    (F, 4, 18, 32)              see fingerprint.py
+                fingerprint    (F, 4, rows, columns)       see fingerprint.py
     metadata    every other field of `HandOver`, each a JSON text of its own
 
 n is the number of motion latents of the chain, no more: at 832x480 a latent is 400 kB in float32
@@ -180,8 +180,9 @@ def _short(value: object) -> str:
 def _check_shape(name: str, shape: tuple[int, ...], values: Mapping[str, Any]) -> None:
     """Whether a tensor has the shape that the other fields, checked before, ask for."""
     if name == "fingerprint":
-        right = shape[1:] == prints.SHAPE and shape[0] in range(1, prints.FRAMES + 1)
-        right = right and shape[0] <= values["frames"]
+        thumbnail = prints.shape(values["height"], values["width"])
+        most = min(values["frames"], prints.FRAMES)
+        right = shape[1:] == thumbnail and 1 <= shape[0] <= most
     else:
         latents = values["motion_latents"] if name == "latents" else 1
         right = shape == (CHANNELS, latents, values["height"] // STRIDE, values["width"] // STRIDE)
@@ -362,8 +363,8 @@ def load(path: str | Path) -> HandOver:
             content = file.read(length)
         if len(content) != length:
             raise _bad("it is cut off")
-        tensors = safetensors.torch.load(content)
-        return HandOver(**texts, **tensors)
+        values: dict[str, Any] = {**texts, **safetensors.torch.load(content)}
+        return HandOver(**values)
     except UserError as error:
         raise UserError(f"{path.name}: {error}") from None
     except FileNotFoundError:
