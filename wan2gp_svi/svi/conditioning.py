@@ -86,7 +86,7 @@ def pro_latents(
 
     `anchor` is (C, 1, h, w), `motion` the last n latents (C, n, h, w) of the window before, None in
     the first window of a video. A strength scales its latents: 1 is the authors', below 1 frees the
-    picture from them, above 1 ties it closer. Raises `UserError` when the shapes do not fit together.
+    picture from them, above 1 ties it closer. Raises `UserError` when the shapes do not fit.
     """
     channels, count, height, width = anchor.shape
     given = 0 if motion is None else motion.shape[1]
