@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Puts wan2gp-svi into WanGP:               bash install.sh [--wangp DIR]
+# takes it out, looks at it, updates WanGP:  bash install.sh uninstall | status | update
+# or shows it on a machine without WanGP:    bash install.sh --demo [--image photo.jpg ...]
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+. "$here/tools/python.sh"
+started_in=$PWD
+
+run() { # COMMAND... : this package's, whatever folder we are in; paths count from that folder
+    exec "$python" -c 'import sys; sys.path.insert(0, sys.argv.pop(1))
+from wan2gp_svi.cli import main
+sys.exit(main())' "$here" "$@"
+}
+
+if [ "${1:-}" = --demo ]; then
+    shift
+    make_venv "$here/.venv-demo" "$here/constraints/demo.txt"
+    run demo "$@"
+fi
+
+command=install
+case ${1:-} in install | uninstall | status | update) command=$1 && shift ;; esac
+
+# The WanGP folder is looked for here only to find its own Python; the installer decides.
+named=${WANGP_DIR:-}
+for ((i = 1; i < $#; i++)); do
+    [ "${!i}" = --wangp ] && i=$((i + 1)) && named=${!i}
+done
+pythons=()
+for folder in ${named:+"$named" "$named/app"} "$here/.." "$here/../app" "$started_in"; do
+    [ -f "$folder/wgp.py" ] || continue
+    named=${named:-$folder}
+    for environment in venv .venv env ../env; do
+        pythons+=("$folder/$environment/bin/python")
+    done
+done
+find_python ${pythons[@]+"${pythons[@]}"} ${CONDA_PREFIX:+"$CONDA_PREFIX/bin/python"}
+run "$command" "$@"
