@@ -164,9 +164,9 @@ def _text(name: str, value: object, longest: int) -> None:
         raise _bad(f"{name} holds characters that no text can hold") from None
 
 
-def _several(name: str, value: object, most: int) -> tuple[Any, ...]:
-    if type(value) is not tuple or len(value) > most:
-        raise _bad(f"{name} must be a list of at most {most} entries, not {_short(value)}")
+def _several(name: str, value: object) -> tuple[Any, ...]:
+    if type(value) is not tuple:
+        raise _bad(f"{name} must be a list, not {_short(value)}")
     return value
 
 
@@ -212,9 +212,9 @@ def _check_fields(values: Mapping[str, Any]) -> None:
     if get("seeds") not in ("new", "same", "list"):
         raise _bad(f"its seeds must be new, same or list, not {_short(get('seeds'))}")
     for name in ("seed_list", "seeds_used"):
-        for seed in _several(name, get(name), HISTORY):
+        for seed in _several(name, get(name)):
             _whole(f"a seed in {name}", seed, 0, MAX_SEED)
-    for prompt in _several("prompts", get("prompts"), MAX_COUNT):
+    for prompt in _several("prompts", get("prompts")):
         _text("a prompt", prompt, MAX_HEADER)
     _whole("the number of anchors used", get("anchors_used"), 0, MAX_COUNT)
     for name in ("anchor_strength", "motion_strength"):
