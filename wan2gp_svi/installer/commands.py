@@ -12,8 +12,9 @@ from pathlib import Path
 
 from wan2gp_svi import __version__
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.installer import find, journal, manifest, payload, plan
+from wan2gp_svi.installer import find, hooks, journal, manifest, payload, plan
 from wan2gp_svi.installer import status as condition
+from wan2gp_svi.installer import update as updating
 from wan2gp_svi.installer.find import WanGP
 from wan2gp_svi.installer.journal import Disk
 from wan2gp_svi.installer.plan import Plan
@@ -67,9 +68,7 @@ def _run(command: str, args: argparse.Namespace, work: _Work, disk: Disk | None 
     report, disk = Report(command, args.json), disk or Disk()
     try:
         root = find.wangp_folder(args.wangp)
-        recovered = journal.recover(root, disk)
-        if recovered:
-            report.say(recovered)
+        _recover(command, root, report, disk)
         wangp = find.look(root)
         report.data["wangp"] = wangp.as_json()
         native = "knows SVI 2 Pro" if wangp.native_svi else "does not know SVI 2 Pro by itself"
@@ -163,4 +162,48 @@ def _status(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk) 
 
 
 def _update(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk) -> int:
-    raise UserError("update comes with a later commit", exit_code=1)
+    root, all_hooks = wangp.root, hooks.load(payload.source_folder() / "patches")
+    old = manifest.load(root)
+    if old is None:
+        raise UserError("wan2gp-svi is not installed there. Install it first, then update.")
+    updating.require_checkout(root)
+    if not updating.fetch(root):
+        _commit(wangp, plan.install(wangp, payload.source_folder(), old), report, disk)
+        report.say("WanGP is the newest already, and wan2gp-svi is in it.")
+        return 0
+    updating.require_places(root, all_hooks)
+    _commit(wangp, plan.hooks_out(root, old), report, disk)
+    pulled = updating.pull(root)
+    newer = _hooks_back(root, report, disk)
+    if pulled.returncode:
+        raise UserError(
+            f"WanGP was not updated and is patched again as before. {updating.reason(pulled)}",
+            exit_code=1,
+        )
+    report.data["wangp"] = newer.as_json()
+    report.say(f"WanGP has been updated to {newer}, and the hooks are in again.")
+    return 0
+
+
+def _hooks_back(root: Path, report: Report, disk: Disk) -> WanGP:
+    wangp = find.look(root)
+    work = plan.install(wangp, payload.source_folder(), manifest.load(root))
+    _commit(wangp, work, report, disk)
+    return wangp
+
+
+def _recover(command: str, root: Path, report: Report, disk: Disk) -> None:
+    """Finishes what a killed run has left, so that everyone finds WanGP untouched or whole."""
+    recovered = journal.recover(root, disk)
+    if recovered:
+        report.say(recovered)
+    left = manifest.load(root)
+    if left is None or not left.updating or command == "uninstall":
+        return
+    try:
+        _hooks_back(root, report, disk)
+        report.say("An update was stopped half way; the hooks are in again.")
+    except UserError as error:
+        if command != "status":  # which says itself that the hooks are gone
+            raise
+        report.say(str(error))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wan2gp_svi import __version__
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.installer import hooks, journal, manifest, patchfile, payload, places
+from wan2gp_svi.installer import config, hooks, journal, manifest, patchfile, payload, places
 from wan2gp_svi.installer.find import WanGP
 from wan2gp_svi.installer.hooks import Hook
 from wan2gp_svi.installer.journal import Change
@@ -42,6 +42,7 @@ def install(wangp: WanGP, source: Path, old: Manifest | None) -> Plan:
         {*(old.folders if old else []), *journal.missing_folders(root, list(new.added))}
     )
     _change_exclude(root, new.added, plan)
+    _change_config(root, config.enable, plan)
     _change(root, manifest.PATCH, plan.patch, plan)
     _change(root, manifest.MANIFEST, new.dump(), plan)
     return plan
@@ -57,6 +58,7 @@ def uninstall(root: Path, old: Manifest | None) -> Plan:
     _drop_files(root, set(added), old or Manifest(added=added), plan)
     plan.empty = list(old.folders) if old else [payload.PACKAGE, payload.PLUGIN]
     _change_exclude(root, None, plan)
+    _change_config(root, config.disable, plan)
     for name in (manifest.PATCH, manifest.MANIFEST):
         _change(root, name, None, plan)
     return plan
@@ -242,3 +244,9 @@ def _change_exclude(root: Path, added: Iterable[str] | None, plan: Plan) -> None
         end = len(new.splitlines())
         new = patchfile.insert(new, [patchfile.Insertion(end, lines, "end")])
     plan.changes.append(Change(path, current, new))
+
+
+def _change_config(root: Path, edit: Callable[[bytes], bytes], plan: Plan) -> None:
+    path, current = read_inside(root, config.CONFIG)
+    if current is not None:  # WanGP writes it when it starts for the first time
+        plan.changes.append(Change(path, current, edit(current)))

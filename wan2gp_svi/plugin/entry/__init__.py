@@ -1,0 +1,1 @@
+"""The plugin that installing wan2gp-svi puts here."""
