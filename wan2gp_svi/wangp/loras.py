@@ -1,0 +1,134 @@
+"""LoRA files of every origin load: WanModel.preprocess_loras is given names that it understands.
+
+Called by the hook in models/wan/modules/model.py. WanGP hands each file's tensors to
+`preprocess_loras(self, model_type, sd)` (this signature from v9.3 to v12.60 at least) and what
+comes back to mmgp. The wrapper renames the keys first, by `wan2gp_svi.lora.keys`; no tensor is
+copied. mmgp then adds multiplier * alpha/rank * B.A, and takes alpha/rank for 1 without an alpha.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wan2gp_svi.errors import UserError
+from wan2gp_svi.lora import keys
+from wan2gp_svi.wangp import say_once
+
+StateDict = dict[str, torch.Tensor]
+_IMAGE = ("cross_attn.k_img", "cross_attn.v_img", "cross_attn.norm_k_img", "img_emb.")
+
+
+def attach(namespace: dict[str, Any]) -> None:
+    """Wrap `WanModel.preprocess_loras`. `namespace`: the globals of WanGP's modules/model.py."""
+    model_class = namespace["WanModel"]
+    original = model_class.preprocess_loras
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def preprocess_loras(self: torch.nn.Module, model_type: str, sd: StateDict) -> StateDict:
+        modules = frozenset(name for name, _ in self.named_modules())
+        try:
+            sd = renamed(sd, modules)
+        except UserError:
+            raise  # WanGP shows its sentence and ends the task
+        except Exception as error:
+            say_once(f"A LoRA is left to WanGP as it is ({error!r}).")
+        return fitting(original(self, model_type, sd), modules)
+
+    model_class.preprocess_loras = preprocess_loras
+
+
+def renamed(sd: StateDict, modules: Collection[str]) -> StateDict:
+    """The same tensors under the names that WanGP reads.
+
+    `modules`: names of the model's modules. Raises UserError if the file contradicts itself.
+    """
+    path, metadata = _origin(sd)
+    where = path.name if path else "this LoRA"
+    shapes = {name: tuple(tensor.shape) for name, tensor in sd.items()}
+    alphas = {name: _number(name, sd[name]) for name in sd if name.endswith(".alpha")}
+    config = keys.adapter_config(sd, metadata, path)
+    plan = keys.plan(shapes, alphas, config, modules, where)
+    keys.check_dropped(plan, where)
+    if plan.names == {name: name for name in sd} and not plan.alphas:
+        return sd
+    result = {new: sd[old] for old, new in plan.names.items()}
+    for name, alpha in plan.alphas.items():
+        result[name] = torch.tensor(alpha, dtype=torch.float64)
+    result.update((name, sd[name]) for name in plan.unknown)
+    if any(name.startswith(keys.PREFIX + "vace_blocks.") for name in result):
+        # WanGP places VACE blocks itself, but only if the first name is theirs and is bare.
+        bare = {name.removeprefix(keys.PREFIX): tensor for name, tensor in result.items()}
+        result = dict(sorted(bare.items(), key=lambda item: not item[0].startswith("vace_")))
+    if plan.formats and not set(plan.formats) <= keys.WANGP_READS:
+        say_once(f"{where}: {' + '.join(plan.formats)} keys, renamed in memory.")
+    for name, why in list(plan.dropped.items())[:3]:
+        say_once(f"{where}: {name} is left out: {why}.")
+    return result
+
+
+def fitting(sd: StateDict, modules: Collection[str]) -> StateDict:
+    """What of `sd` the model has a place for. Raises UserError unless the rest is harmless: the
+    image attention of Wan 2.1, which Wan 2.2 does not have.
+    """
+    strange = [name for name in sd if not name.endswith(".alpha") and not _fits(name, modules)]
+    if not strange:
+        return sd
+    image = {name for name in strange if any(part in name for part in _IMAGE)}
+    if rest := [name for name in strange if name not in image]:
+        path, _ = _origin(None)
+        raise keys.refuse(rest, path.name if path else "this LoRA")
+    say_once(f"{len(image)} LoRA keys for Wan 2.1's image attention are left out.")
+    return {name: tensor for name, tensor in sd.items() if name not in image}
+
+
+def _fits(name: str, modules: Collection[str]) -> bool:
+    key = keys.parse(name, modules)
+    return key is not None and key.module in modules
+
+
+def _number(name: str, tensor: torch.Tensor) -> float:
+    if tensor.numel() != 1:
+        raise UserError(f"{name} should be one number; the LoRA is damaged.")
+    return float(tensor)
+
+
+def _origin(sd: StateDict | None) -> tuple[Path | None, Mapping[str, str]]:
+    """The file that mmgp read last, if it is the one `sd` is from, and that file's metadata.
+
+    mmgp passes on neither, but its reader remembers both (mmgp/safetensors2.py, since 3.6 at
+    least). Without them only the alpha in a PEFT configuration is lost.
+    """
+    try:
+        from mmgp import safetensors2
+
+        entry = safetensors2._cached_entry
+        catalog: Mapping[str, Any] = entry.catalog
+        if sd is not None and list(catalog) != list(sd):
+            return None, {}
+        path = Path(entry.file_path)
+        metadata = {k: v for k, v in entry.metadata.items() if isinstance(v, str)}
+    except (ImportError, AttributeError):
+        return None, {}
+    if sd is not None:
+        _check_order(catalog, path)
+    return path, metadata
+
+
+def _check_order(catalog: Mapping[str, Any], path: Path) -> None:
+    """mmgp's reader takes the tensors in the order of the header, whatever their offsets say."""
+    place = 0
+    for name, entry in catalog.items():
+        if entry["data_offsets"][0] != place:
+            raise UserError(
+                f"{path.name} lists its tensors in another order than it stores them, and WanGP "
+                f"would mix them up (the first: {name[:100]}). Convert it first: "
+                "wan2gp-svi lora convert."
+            )
+        place = entry["data_offsets"][1]
