@@ -186,6 +186,25 @@ def _picture(image: str | Path | Image.Image) -> Image.Image:
     return image if isinstance(image, Image.Image) else open_image(image)
 
 
+class Progress:
+    """The callback of the denoising steps: a bar that appears with step -1, before the first."""
+
+    def __init__(self, text: str, steps: int) -> None:
+        self.text, self.steps = text, steps
+        self.bar: tqdm | None = None
+
+    def __call__(self, step: int, latents: torch.Tensor | None, *_others, **_more) -> None:
+        if self.bar is None:
+            self.bar = tqdm(
+                desc=self.text, total=self.steps, unit="step", file=sys.stdout, ncols=80
+            )
+        self.bar.update(step + 1 - self.bar.n)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
 def generate_media(
     task=None,
     send_cmd=print,
@@ -321,17 +340,7 @@ def generate_media(
         prefix_frames_count = source_video_overlap_frames_count if window_no == 1 else reuse_frames
         window_start_frame = guide_start_frame - prefix_frames_count
 
-        progress = tqdm(
-            total=num_inference_steps,
-            desc=f"window {window_no}/{len(default_windows)}",
-            unit="step",
-            file=sys.stdout,
-            ncols=80,
-        )
-
-        def callback(step, latents, *_others, progress=progress, **_more):
-            progress.update(1)
-
+        progress = Progress(f"window {window_no}/{len(default_windows)}", num_inference_steps)
         samples = wan_model.generate(
             input_prompt=prompt,
             image_start=prefix_video[:, -1] if prefix_video is not None else None,
@@ -349,7 +358,7 @@ def generate_media(
             switch_threshold=switch_threshold,
             n_prompt=negative_prompt,
             seed=seed,
-            callback=callback,
+            callback=progress,
             overlapped_latents=overlapped_latents,
             return_latent_slice=return_latent_slice,
             overlap_size=reuse_frames,
@@ -440,6 +449,7 @@ if __name__ == "__main__":
     parser.add_argument("--process", required=True, metavar="SETTINGS.json")
     parser.add_argument("--output-dir", default=save_path, metavar="DIR")
     args = parser.parse_args()
+    torch.set_num_threads(1)  # the parts are too small for more: threads would wait for each other
     save_path = server_config["save_path"] = args.output_dir
     content = json.loads(Path(args.process).read_text(encoding="utf-8"))
     done = process_tasks_cli(content if isinstance(content, list) else [content], {})

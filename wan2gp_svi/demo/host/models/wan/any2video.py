@@ -116,6 +116,8 @@ class WanAny2V:
         latents = torch.randn(shape, generator=generator)
         noise = latents.clone() if extended_overlapped_latents is not None else None
         levels = sigmas(sampling_steps, shift).tolist()
+        if callback is not None:
+            callback(-1, None)
         for step, (sigma, sigma_next) in enumerate(pairwise(levels)):
             high = self.model2 is None or sigma * 1000 > switch_threshold
             trans, scale = (self.model, guide_scale) if high else (self.model2, guide2_scale)

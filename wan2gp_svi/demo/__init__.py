@@ -1,0 +1,1 @@
+"""A small application in WanGP's layout, and the demo that chains windows in it."""

@@ -1,0 +1,412 @@
+"""`wan2gp-svi demo`: a chained video on a machine without WanGP, weights or a GPU.
+
+The small host (`host/`) is copied, the extension is installed on it as it is on a user's WanGP, and
+the host makes three windows in one run and a fourth in another, which continues the first one's
+video from its hand-over file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wan2gp_svi.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from wan2gp_svi.demo.sheet import Row
+    from wan2gp_svi.svi.prompts import Segment as TimedSegment
+    from wan2gp_svi.svi.windows import Window
+
+HOST = Path(__file__).parent / "host"
+MARK = ".wan2gp-svi-demo"
+NEEDED = ("torch", "numpy", "PIL", "safetensors", "imageio_ffmpeg", "tqdm")
+MODEL = "i2v_2_2_svi2pro"
+FPS = 16
+WINDOW, MAX_WINDOW, MAX_FRAMES = 33, 129, 2000
+STEPS = 6
+VIDEO, HANDOVER = "video.mp4", "video.svi.safetensors"
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Make the video, the contact sheet and the plan in `args.out`."""
+    _check_packages()
+    began = time.monotonic()
+    try:
+        made = _make(args)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise UserError(
+                "The disk is full: make room, or name a folder on another disk with --out.", 1
+            ) from None
+        raise
+    _show(made, time.monotonic() - began)
+    return 0
+
+
+def _check_packages() -> None:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"The demo needs packages that are not here: {', '.join(missing)}. Run"
+            " 'bash install.sh --demo', which brings them."
+        )
+
+
+def _make(args: argparse.Namespace) -> dict[str, Any]:
+    from wan2gp_svi.demo import materials
+    from wan2gp_svi.demo.sheet import contact_sheet, save_png
+
+    window = WINDOW if args.window is None else args.window
+    runs = _plan(args.frames, window, args.prompt or list(materials.PROMPTS), args.seed)
+    picture = materials.photo(args.image)
+    out = _folder(Path(args.out))
+    host = _install(out)
+    size = materials.video_size(picture)
+    pictures = materials.write_pictures(picture, size, host)
+    materials.write_loras(host / "loras" / "wan")
+
+    chain, more = runs
+    print(f"\nRun 1: {_count(chain)} from a start photo, with two anchors")
+    _run(host, _task(chain, window, size, args.seed), "chain")
+    print(f"\nRun 2: {_count(more)} more, from the hand-over file of the first run")
+    _run(host, _task(more, window, size, -1), "video")
+
+    outputs = host / "outputs"
+    frames = _frames(outputs / VIDEO, size)
+    windows = [*chain, *more]
+    if len(frames) != windows[-1].stop:
+        raise RuntimeError(f"{len(frames)} frames were made, {windows[-1].stop} were planned")
+    for name in (VIDEO, HANDOVER):
+        _copy(outputs / name, out / name)
+    seams = _seams(frames, windows)
+    rows = _rows(runs, pictures, seams)
+    notes = (
+        "Made by wan2gp-svi's small host: weights constructed and seeded, not trained. It shows"
+        " how windows are planned, joined and continued, not what Wan can paint.",
+        f"{len(windows)} windows, {len(frames)} frames at {FPS} a second. Each window sees its"
+        " anchor and the last latent of the window before. Seam: the change across a join over the"
+        " median change.",
+    )
+    sheet = contact_sheet(frames, rows, FPS, "wan2gp-svi: one video, window by window", notes)
+    save_png(sheet, out / "contact-sheet.png")
+    description = _description(runs, rows, seams, size, args.seed)
+    _write(out / "plan.json", json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+    return {**description, "out": out}
+
+
+# -- what is asked for ----------------------------------------------------------------------------
+
+
+def _plan(
+    frames: int | None, window: int, prompts: list[str], seed: int
+) -> tuple[list[Window], list[Window]]:
+    """The windows of both runs. Raises UserError for what cannot be made, before anything is."""
+    from wan2gp_svi.svi.prompts import prompts_for_windows
+    from wan2gp_svi.svi.windows import Chain, Size, plan
+
+    if window > MAX_WINDOW:
+        raise UserError(
+            f"A window of {window} frames takes too long without a GPU: use {MAX_WINDOW} at most."
+        )
+    if not 0 <= seed < 2**32:
+        raise UserError(f"{seed} is no seed for the demo: use a whole number from 0 to 4294967295.")
+    chain = Chain(
+        size=Size(window), fps=FPS, seed=seed, anchors=2, anchor_schedule=(0, 1, 2), prompts=prompts
+    )
+    if frames is None:
+        frames = window + 2 * chain.size.adds
+    if frames > MAX_FRAMES:
+        raise UserError(
+            f"{frames} frames take too long without a GPU: ask for {MAX_FRAMES} at most."
+        )
+    first = plan(frames, chain)
+    rest = prompts[len(first) :] or prompts[-1:]
+    continued = Chain(
+        size=Size(window),
+        fps=FPS,
+        seed=seed,
+        prompts=rest,
+        source_frames=first[-1].stop,
+        windows_before=len(first),
+    )
+    second = plan(continued.size.adds + 1, continued)
+    for run in (first, second):
+        prompts_for_windows([w.prompt for w in run], [w.seconds for w in run])
+    return first, second
+
+
+def _folder(out: Path) -> Path:
+    """The output folder, made if it is not there. Raises UserError if nothing can be put there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        trial = out / ".wan2gp-svi-trial"
+        trial.write_bytes(b"")
+        trial.unlink()
+    except FileExistsError:
+        raise UserError(f"{out} is a file: name a folder with --out.") from None
+    except NotADirectoryError:
+        raise UserError(f"{out} lies below a file: name a folder with --out.") from None
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise UserError(
+            f"Nothing can be written to {out} ({error.strerror}): name another folder with --out."
+        ) from None
+    return out.resolve()
+
+
+def _install(out: Path) -> Path:
+    """A fresh copy of the small host in OUT/host, with the extension on it."""
+    from wan2gp_svi.installer import commands
+
+    host = out / "host"
+    if host.exists():
+        if not (host / MARK).is_file():
+            raise UserError(
+                f"{host} is there already and not from the demo: move it, or name another --out."
+            )
+        shutil.rmtree(host)
+    host.mkdir()
+    (host / MARK).write_text("made by wan2gp-svi demo, and replaced by the next one\n")
+    shutil.copytree(
+        HOST, host, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"), dirs_exist_ok=True
+    )
+    print("Installing the extension on a copy of the small host")
+    commands.install(argparse.Namespace(wangp=str(host), json=False, dry_run=False))
+    return host
+
+
+def _task(windows: list[Window], window: int, size: tuple[int, int], seed: int) -> dict[str, Any]:
+    """The host's settings file of one run."""
+    new = windows[0].start == 0
+    task: dict[str, Any] = {
+        "model_type": MODEL,
+        "prompt": "\n".join(w.prompt for w in windows),
+        "resolution": f"{size[0]}x{size[1]}",
+        "sliding_window_size": window,
+        "video_length": windows[-1].stop - windows[0].start + (not new),
+        "num_inference_steps": STEPS,
+        "guidance_scale": 2.0,
+        "guidance2_scale": 2.0,
+        "seed": seed,
+    }
+    if new:
+        task |= {
+            "image_prompt_type": "S",
+            "image_start": "start.png",
+            "video_prompt_type": "KI",
+            "image_refs": ["anchor-1.png", "anchor-2.png"],
+            "custom_settings": {"svi_anchor_schedule": "0, 1, 2"},
+        }
+    else:
+        task |= {"image_prompt_type": "V", "video_source": "outputs/chain.mp4"}
+    return task
+
+
+# -- the host at work -----------------------------------------------------------------------------
+
+
+def _run(host: Path, task: dict[str, Any], name: str) -> None:
+    """One run of the host, in a process of its own; its progress is shown as it comes."""
+    settings = host / f"{name}.json"
+    _write(settings, json.dumps({**task, "output_filename": name}, indent=2, ensure_ascii=False))
+    sys.stdout.flush()
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        [sys.executable, "wgp.py", "--process", settings.name], cwd=host, env=environment
+    )
+    if done.returncode:
+        raise RuntimeError(f"the small host stopped with exit code {done.returncode}")
+
+
+def _frames(video: Path, size: tuple[int, int]) -> np.ndarray:
+    """All frames of a video, (F, H, W, 3), uint8."""
+    import imageio_ffmpeg
+    import numpy as np
+
+    reader = imageio_ffmpeg.read_frames(str(video), pix_fmt="rgb24")
+    next(reader)
+    width, height = size
+    return np.stack([np.frombuffer(f, np.uint8).reshape(height, width, 3) for f in reader])
+
+
+def _seams(frames: np.ndarray, windows: list[Window]) -> list[float | None]:
+    """For each window: the change across its join over the median change between neighbours."""
+    import numpy as np
+
+    levels = frames.astype(np.int16)
+    changes = [float(np.abs(b - a).mean()) for a, b in pairwise(levels)]
+    usual = float(np.median(changes)) or 1.0
+    return [changes[w.start - 1] / usual if w.start else None for w in windows]
+
+
+# -- what is shown --------------------------------------------------------------------------------
+
+
+def _rows(
+    runs: tuple[list[Window], list[Window]], pictures: list[Path], seams: list[float | None]
+) -> list[Row]:
+    from PIL import Image
+
+    from wan2gp_svi.demo.sheet import Row, Segment
+    from wan2gp_svi.svi.prompts import TimedPrompt, parse, prompts_for_windows, schedule
+
+    images: list[Image.Image] = [Image.open(path).convert("RGB") for path in pictures]
+    rows: list[Row] = []
+    for run, windows in enumerate(runs, 1):
+        prompts = prompts_for_windows([w.prompt for w in windows], [w.seconds for w in windows])
+        for w, prompt in zip(windows, prompts, strict=True):
+            timed = prompt if isinstance(prompt, TimedPrompt) else parse(prompt)
+            parts = schedule(
+                timed, frames=w.frames, first_new_frame=w.drop_front, fps=FPS, new_frames=w.adds
+            )
+            goes_on = run == 2
+            anchor = rows[-1].anchor_number if goes_on and rows else w.anchor
+            named = ("the start photo", "anchor 1, evening", "anchor 2, night")[anchor]
+            seam = seams[len(rows)]
+            rows.append(
+                Row(
+                    number=w.index,
+                    run=run,
+                    start=w.start,
+                    stop=w.stop,
+                    generated=w.frames,
+                    motion_latents=w.motion_latents,
+                    seed=w.seed,
+                    anchor_number=anchor,
+                    anchor=f"{named}, still in force" if goes_on else named,
+                    anchor_picture=images[anchor],
+                    join=_join(w, goes_on and w.number == 1, seam),
+                    segments=[
+                        Segment(
+                            start=s.start_seconds,
+                            stop=s.stop_seconds,
+                            words=s.words,
+                            timed=s.part is not None,
+                            label=_label(s),
+                        )
+                        for s in parts
+                    ],
+                )
+            )
+    return rows
+
+
+def _join(window: Window, new_run: bool, seam: float | None) -> str:
+    if seam is None:
+        return "starts on the photo"
+    source = "the file that run 1 left, in a new run" if new_run else f"window {window.index - 1}"
+    return (
+        f"join at {window.seconds[0]:.2f} s: {_latents(window.motion_latents)} handed over from"
+        f" {source}; seam {seam:.1f}"
+    )
+
+
+def _latents(count: int) -> str:
+    return "1 latent" if count == 1 else f"{count} latents"
+
+
+def _label(segment: TimedSegment) -> str:
+    """What the sheet shows of a segment: the words outside, or a timed part with its time."""
+    part = segment.part
+    if part is None:
+        return segment.words
+    return f"at {part.seconds:g} s: {part.text}" if part.seconds >= 0 else part.text
+
+
+def _description(
+    runs: tuple[list[Window], list[Window]],
+    rows: list[Row],
+    seams: list[float | None],
+    size: tuple[int, int],
+    seed: int,
+) -> dict[str, Any]:
+    """The plan as it is written to plan.json."""
+    windows = [w for run in runs for w in run]
+    return {
+        "video": VIDEO,
+        "handover": HANDOVER,
+        "width": size[0],
+        "height": size[1],
+        "fps": FPS,
+        "frames": windows[-1].stop,
+        "seconds": windows[-1].stop / FPS,
+        "base_seed": seed,
+        "windows": [
+            {
+                "window": row.number,
+                "run": row.run,
+                "frames": w.frames,
+                "latents": w.latents,
+                "motion_latents": w.motion_latents,
+                "dropped_at_front": w.drop_front,
+                "dropped_at_back": w.discard,
+                "delivers": [w.start, w.stop],
+                "seconds": list(w.seconds),
+                "seed": w.seed,
+                "anchor": row.anchor,
+                "prompt": w.prompt,
+                "segments": [
+                    {"seconds": [s.start, s.stop], "words": s.words} for s in row.segments
+                ],
+                "seam_ratio": None if seam is None else round(seam, 3),
+            }
+            for w, row, seam in zip(windows, rows, seams, strict=True)
+        ],
+    }
+
+
+def _show(made: dict[str, Any], seconds: float) -> None:
+    head = ("window", "frames", "new", "from", "to", "seed", "handed over", "anchor", "seam")
+    table: list[tuple[str, ...]] = [head]
+    for w in made["windows"]:
+        new = w["delivers"][1] - w["delivers"][0]
+        over = _latents(w["motion_latents"]) if w["motion_latents"] else "-"
+        seam = "-" if w["seam_ratio"] is None else f"{w['seam_ratio']:.2f}"
+        table.append(
+            (
+                *map(str, (w["window"], w["frames"], new)),
+                *(f"{seconds:.2f} s" for seconds in w["seconds"]),
+                *map(str, (w["seed"], over, w["anchor"], seam)),
+            )
+        )
+    widths = [max(len(line[i]) for line in table) for i in range(len(head))]
+    print()
+    for i, line in enumerate(table):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+        if i == 0:
+            print("  ".join("-" * width for width in widths))
+    print(f"\n{made['frames']} frames, {made['seconds']:.2f} s of video, made in {seconds:.0f} s.")
+    print(f"The video:         {made['out'] / VIDEO}")
+    print(f"The contact sheet: {made['out'] / 'contact-sheet.png'}")
+    print(f"The plan:          {made['out'] / 'plan.json'}")
+    print("Weights are constructed and seeded, not trained: look at the joins, not at the art.")
+
+
+def _count(windows: list[Window]) -> str:
+    return "1 window" if len(windows) == 1 else f"{len(windows)} windows"
+
+
+def _write(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    unfinished = target.with_name(f".{target.name}.part")
+    shutil.copyfile(source, unfinished)
+    unfinished.replace(target)
