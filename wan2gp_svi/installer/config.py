@@ -15,7 +15,7 @@ CONFIG = "wgp_config.json"
 _NAME = PLUGIN.rpartition("/")[2]
 _QUOTED = json.dumps(_NAME).encode()
 _LIST = re.compile(rb'("enabled_plugins"\s*:\s*\[)([^\[\]]*)(\])')
-_WHOLE_ENTRY = rb',\n    "enabled_plugins": [' + _QUOTED + b"]"
+_WHOLE_ENTRY = b',"enabled_plugins":[' + _QUOTED + b"]"  # spaced as no JSON writer does
 
 
 def enable(text: bytes) -> bytes:

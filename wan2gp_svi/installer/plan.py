@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from wan2gp_svi import __version__
 from wan2gp_svi.errors import UserError
@@ -56,7 +56,7 @@ def uninstall(root: Path, old: Manifest | None) -> Plan:
         _take_hooks_out(root, name, old, plan)
     added = old.added if old else _looks_ours(root)
     _drop_files(root, set(added), old or Manifest(added=added), plan)
-    plan.empty = list(old.folders) if old else [payload.PACKAGE, payload.PLUGIN]
+    plan.empty = list(old.folders) if old else _own_folders(added)
     _change_exclude(root, None, plan)
     _change_config(root, config.disable, plan)
     for name in (manifest.PATCH, manifest.MANIFEST):
@@ -215,6 +215,13 @@ def _looks_ours(root: Path) -> dict[str, str]:
     return found
 
 
+def _own_folders(added: Iterable[str]) -> list[str]:
+    """The folders of these files that are certainly ours: the package's and the plugin's."""
+    folders = {str(folder) for name in added for folder in PurePosixPath(name).parents}
+    tops = (payload.PACKAGE, payload.PLUGIN)
+    return sorted(f for f in folders if f in tops or f.startswith(tuple(f"{t}/" for t in tops)))
+
+
 def _drop_files(root: Path, names: Iterable[str], old: Manifest | None, plan: Plan) -> None:
     for name in sorted(names):
         path, current = read_inside(root, name)
@@ -237,7 +244,7 @@ def _change_exclude(root: Path, added: Iterable[str] | None, plan: Plan) -> None
     new, _ = without_hooks(root, _EXCLUDE, current)
     if added is not None:
         tops = (payload.PACKAGE, payload.PLUGIN)
-        names = [f"/{top}/" for top in tops]
+        names = [f"/{top}/" for top in (*tops, journal.STATE)]
         names += [f"/{name}" for name in sorted(added) if not name.startswith(tops)]
         block = [hooks.OPENS, *(name.encode() for name in names), hooks.CLOSES]
         lines = tuple(line + b"\n" for line in block)

@@ -69,7 +69,8 @@ def _hooks_in(
     try:
         base, _ = plan.without_hooks(wangp.root, name, current)
         if plan.put_in(wangp, name, base, wanted).new == current:
-            found.notes.append(f"{name} was edited since, around the hooks")
+            if hashes:
+                found.notes.append(f"{name} was edited since, around the hooks")
         else:
             found.problems.append(f"the hooks in {name} are not as they were put in")
     except UserError as error:
