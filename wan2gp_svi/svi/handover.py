@@ -62,6 +62,11 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
+def is_id(value: object) -> bool:
+    """Whether `value` is an id: nothing else ever gets near a file name."""
+    return type(value) is str and _ID.fullmatch(value) is not None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HandOver:
     """The end of a chain. Everything is checked when one is made: `UserError` says what is wrong.
@@ -194,7 +199,7 @@ def _check_fields(values: Mapping[str, Any]) -> None:
     """Every field that is not a tensor."""
     get = values.__getitem__
     _whole("the format", get("format"), 1, FORMAT)
-    if type(get("id")) is not str or not _ID.fullmatch(get("id")):
+    if not is_id(get("id")):
         raise _bad("its id must be 32 hexadecimal digits")
     for side in ("width", "height"):
         _whole(f"the {side}", get(side), STRIDE, MAX_SIDE)
@@ -374,6 +379,20 @@ def load(path: str | Path) -> HandOver:
         raise UserError(f"The hand-over file {path.name} could not be read: {reason}.") from error
     except Exception as error:  # whatever the library finds that the checks above do not
         raise UserError(f"{path.name}: {_bad('it is damaged')}") from error
+
+
+def read_id(path: str | Path) -> str | None:
+    """The id of a hand-over file, None where it is not one; only its header is read."""
+    path = Path(path)
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            header, _ = _read_header(file, os.fstat(file.fileno()).st_size)
+        found = _json(header["__metadata__"].get("id", ""))
+    except (UserError, OSError, TypeError, AttributeError):
+        return None
+    return found if is_id(found) else None
 
 
 def _read_header(file: BinaryIO, length: int) -> tuple[dict[str, Any], int]:

@@ -1,98 +1,307 @@
-"""Going on with a video: its hand-over file is saved beside it, found again, and checked."""
+"""Going on with a video: its hand-over file is saved beside it, found again, and checked.
+
+    remember    after every window: the hand-over file beside the video, its id in the metadata
+    find        when a run begins: beside the video or, where it was renamed, moved or copied
+                (Gradio gives WanGP a copy of what is dropped on its page), by the id
+    verify      when WanGP has read the video: does the hand-over belong to these frames?
+    recorded    around WanGP's `record_file_metadata` (12.0 on), which deletes the video of the
+                window before when the user keeps no intermediate ones: its hand-over goes as well
+
+The metadata of a video may have been written by anyone. All that is taken of it is the id, 32
+hexadecimal digits, which is compared with those in the files of known folders: no path in it is
+ever opened.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.fingerprint import fingerprint
-from wan2gp_svi.svi.handover import HandOver, load, mismatch, path_beside, save
+from wan2gp_svi.svi.handover import (
+    SUFFIX,
+    HandOver,
+    is_id,
+    load,
+    mismatch,
+    path_beside,
+    read_id,
+    save,
+)
 from wan2gp_svi.wangp.pipeline import MODEL_TYPE
 
 if TYPE_CHECKING:
     from wan2gp_svi.wangp.run import Run
 
+KEY = "svi"
+"""Where our entry lies in a video's metadata: {"id": ..., "windows": ..., "seeds": [...]}."""
+POST = {
+    "spatial_upsampling": "enlarged",
+    "temporal_upsampling": "given more frames a second",
+    "film_grain_intensity": "given film grain",
+}
+"""WanGP's settings that change frames after the VAE, and what they do to a video."""
+MATTER = (
+    "num_inference_steps",
+    "flow_shift",
+    "sample_solver",
+    "switch_threshold",
+    "guidance_scale",
+    "guidance2_scale",
+)
+"""WanGP's settings that are kept in a hand-over file, to look up how a window was made."""
+SIDECAR_BYTES = 4 * 2**20
+MOST_FILES = 20_000
+
+ReadMetadata = Callable[[str], Any]
+ReadSize = Callable[[str], tuple[int, int]]
+
+
+# -- saving -------------------------------------------------------------------------------------
+
+
+def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
+    """Save the hand-over of the window just generated beside its video, and its id in `configs`.
+
+    `configs` becomes the video's metadata. Without write permission, or with a full disk, the video
+    is saved all the same: the console says so.
+    """
+    if run.latents is None or run.tail is None or not run.windows:
+        return
+    changed = post_processed(configs)
+    if changed is not None:
+        print(f"[SVI] no hand-over file: the video is {changed}, its frames are not the model's")
+        return
+    window = run.windows[len(run.prompts) - 1]
+    before, chain = run.handover, run.chain
+    anchor = run.anchors.get(window.anchor, run.anchors.get(-1))
+    start = before.start_anchor if before else run.anchors.get(0, anchor)
+    if start is None or anchor is None:
+        return
+    try:
+        handover = HandOver(
+            latents=run.latents.cpu(),
+            start_anchor=start.cpu(),
+            anchor=anchor.cpu(),
+            fingerprint=fingerprint(run.tail),
+            width=run.tail.shape[3],
+            height=run.tail.shape[2],
+            fps=chain.fps,
+            frames=window.stop,
+            windows=window.index,
+            window_frames=chain.size.frames,
+            motion_latents=run.latents.shape[1],
+            discard=chain.size.discard,
+            base_seed=chain.seed,
+            seeds=chain.seeds if isinstance(chain.seeds, str) else "list",
+            seed_list=() if isinstance(chain.seeds, str) else tuple(chain.seeds),
+            seeds_used=(
+                *(before.seeds_used if before else ()),
+                *(w.seed for w in run.windows[: window.number]),
+            ),
+            prompts=(*(before.prompts if before else ()), *run.prompts),
+            anchors_used=window.anchor or (before.anchors_used if before else 0),
+            anchor_strength=run.settings.anchor_strength,
+            motion_strength=run.settings.motion_strength,
+            model_type=MODEL_TYPE,
+            settings=_settings(run, configs),
+            wangp_version=str(configs.get("type", ""))[:100],
+        )
+        save(handover, path_beside(video_path))
+    except UserError as error:
+        print(f"[SVI] {error}")
+        return
+    run.saved_id = handover.id
+    configs[KEY] = {
+        "id": handover.id,
+        "windows": handover.windows,
+        "seeds": list(handover.seeds_used),
+    }
+
+
+def _settings(run: Run, configs: Mapping[str, Any]) -> dict[str, Any]:
+    """The hand-over of the window before, and the plain settings that made this one."""
+    previous = run.saved_id
+    if len(run.prompts) == 1:
+        previous = run.handover.id if run.handover else None
+    kept = {name: configs.get(name) for name in MATTER}
+    return {
+        "previous": previous,
+        **{n: v for n, v in kept.items() if isinstance(v, (int, float, str))},
+    }
+
+
+def post_processed(configs: Mapping[str, Any]) -> str | None:
+    """What WanGP did to the frames after the VAE made them, in words; None: nothing."""
+    done = [words for name, words in POST.items() if configs.get(name) not in (None, "", 0, "0")]
+    return " and ".join(done) or None
+
+
+# -- finding ------------------------------------------------------------------------------------
+
 
 def find(video: str | Path, folders: Sequence[str | Path]) -> HandOver | None:
-    """The hand-over of a video that is to be continued; says why where there is none."""
+    """The hand-over of a video that is to be continued; the console says why where there is none.
+
+    `folders` are those where WanGP saves: there it is looked for by its id.
+    """
+    handover, reason = search(video, folders, _host_metadata, _host_size)
+    if handover is None:
+        print(f"[SVI] {reason}: the end of the video is encoded again")
+    return handover
+
+
+def search(
+    video: str | Path,
+    folders: Sequence[str | Path],
+    read_metadata: ReadMetadata,
+    read_size: ReadSize,
+) -> tuple[HandOver | None, str]:
+    """`find`, without WanGP: the hand-over, or None and the reason (no full stop).
+
+    `read_metadata` gives the settings in a video (a dict, or None), `read_size` its width and
+    height; whatever they raise means that they do not know.
+    """
+    video = Path(video)
+    if not video.is_file():
+        return None, f"{video.name} is not a file of its own"
+    metadata = _metadata(video, read_metadata)
+    changed = post_processed(metadata)
+    if changed is not None:
+        return None, f"{video.name} was {changed} after it was made"
+    wanted = metadata.get(KEY, {}).get("id") if isinstance(metadata.get(KEY), dict) else None
+    wanted = wanted if is_id(wanted) else None
+    problem = f"there is no hand-over file of {video.name}"
+    for file in _candidates(video, wanted, folders):
+        if wanted is not None and read_id(file) not in (wanted, None):
+            problem = f"{file.name} belongs to another video"
+            continue
+        try:
+            handover = load(file)
+        except UserError as error:
+            problem = str(error).rstrip(".")
+            continue
+        width, height = _size(video, read_size) or (handover.width, handover.height)
+        if (width, height) != (handover.width, handover.height):
+            made = f"{handover.width}x{handover.height}"
+            problem = f"{video.name} is {width}x{height}, its hand-over file {made}"
+            continue
+        return handover, ""
+    return None, problem
+
+
+def _candidates(video: Path, wanted: str | None, folders: Sequence[str | Path]) -> Iterator[Path]:
+    """The file beside the video; then, where its id is known, those files that have it."""
     beside = path_beside(video)
-    if not beside.exists():
-        print(f"[SVI] no hand-over file beside {Path(video).name}: its end is encoded again")
-        return None
+    if beside.exists():
+        yield beside
+    if wanted is not None:
+        for folder in dict.fromkeys([video.parent, *map(Path, folders)]):
+            for file in hand_overs(folder):
+                if file != beside and read_id(file) == wanted:
+                    yield file
+
+
+def hand_overs(folder: Path) -> list[Path]:
+    """The hand-over files of a folder, newest first."""
     try:
-        return load(beside)
-    except UserError as error:
-        print(f"[SVI] {error} The end of the video is encoded again.")
+        with os.scandir(folder) as entries:
+            found = [entry for entry in entries if entry.name.endswith(SUFFIX) and entry.is_file()]
+            found.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
+    except OSError:
+        return []
+    return [Path(entry.path) for entry in found[:MOST_FILES]]
+
+
+def _metadata(video: Path, read: ReadMetadata) -> dict[str, Any]:
+    """WanGP's settings of a video: in the file or, as some users have it, in a .json beside it."""
+    try:
+        found = read(str(video))
+    except Exception:  # a host's reader of files that may be anything
+        found = None
+    sidecar = video.with_suffix(".json")
+    try:
+        if not isinstance(found, dict) and sidecar.stat().st_size < SIDECAR_BYTES:
+            found = json.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        pass
+    return found if isinstance(found, dict) else {}
+
+
+def _size(video: Path, read: ReadSize) -> tuple[int, int] | None:
+    try:
+        width, height = read(str(video))
+    except Exception:  # as above
         return None
+    return width, height
+
+
+def _host_metadata(video: str) -> Any:
+    from shared.utils.video_metadata import read_metadata_from_video
+
+    return read_metadata_from_video(video)
+
+
+def _host_size(video: str) -> tuple[int, int]:
+    from shared.utils.utils import get_video_info
+
+    _, width, height, _ = get_video_info(video)
+    return int(width), int(height)
+
+
+# -- checking -----------------------------------------------------------------------------------
 
 
 def verify(run: Run) -> None:
     """Drop the run's hand-over unless it provably belongs to the frames that are continued."""
     if run.handover is None or run.source is None:
         return
-    tail = run.source.tail
-    reason = mismatch(
-        run.handover,
-        width=tail.shape[3],
-        height=tail.shape[2],
-        fps=run.chain.fps,
-        model_type=MODEL_TYPE,
-        frames=run.source.frames,
-        tail=tail,
-    )
-    if reason is not None:
+    tail, saved = run.source.tail, run.handover
+    wanted = run.chain.size.motion_latents
+    if saved.motion_latents < wanted:
+        reason: str | None = f"it has {saved.motion_latents} motion latents, and {wanted} are asked"
+    else:
+        reason = mismatch(
+            saved,
+            width=tail.shape[3],
+            height=tail.shape[2],
+            fps=run.chain.fps,
+            model_type=MODEL_TYPE,
+            frames=run.source.frames,
+            tail=tail,
+        )
+    if reason is None:
+        print(f"[SVI] going on after window {saved.windows} from its latents, as if never stopped")
+    else:
         print(f"[SVI] the hand-over file is not used: {reason}; the video's end is encoded again")
         run.handover = None
 
 
-def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
-    """Save the hand-over of the window just generated beside its video, and its id in `configs`.
+# -- deleting -----------------------------------------------------------------------------------
 
-    Without write permission, or with a full disk, the video is saved all the same: say it.
-    """
-    if run.latents is None or run.tail is None or not run.windows:
-        return
-    window = run.windows[len(run.prompts) - 1]
-    before = run.handover
-    start = run.anchors.get(0, run.anchors.get(-1))
-    if start is None and before is not None:
-        start = before.start_anchor
-    anchor = run.anchors.get(window.anchor)
+
+def recorded(namespace: dict[str, Any], original: Callable[..., Any], *args, **kwargs) -> Any:
+    """WanGP's `record_file_metadata`; where it deleted the video before, its hand-over goes too."""
+    given = inspect.signature(original).bind(*args, **kwargs).arguments
+    gen = given.get("gen")
+    before = list(gen.get("file_list") or [])[-1:] if isinstance(gen, dict) else []
+    result = original(*args, **kwargs)
+    for video in before:
+        if isinstance(video, str) and not Path(video).exists():
+            forget(video)
+    return result
+
+
+def forget(video: str | Path) -> None:
+    """Delete the hand-over file of a video that is no more."""
+    beside = path_beside(video)
     try:
-        handover = HandOver(
-            latents=run.latents.cpu(),
-            start_anchor=torch.as_tensor(start).cpu(),
-            anchor=None if anchor is None else anchor.cpu(),
-            fingerprint=fingerprint(run.tail),
-            width=run.tail.shape[3],
-            height=run.tail.shape[2],
-            fps=run.chain.fps,
-            frames=window.stop,
-            windows=window.index,
-            window_frames=run.chain.size.frames,
-            motion_latents=run.latents.shape[1],
-            discard=run.chain.size.discard,
-            base_seed=run.chain.seed,
-            seeds="list" if not isinstance(run.chain.seeds, str) else run.chain.seeds,
-            seeds_used=(
-                *(before.seeds_used if before else ()),
-                *(w.seed for w in run.windows[: window.number]),
-            ),
-            prompts=(*(before.prompts if before else ()), *run.prompts),
-            anchor_strength=run.settings.anchor_strength,
-            motion_strength=run.settings.motion_strength,
-            model_type=MODEL_TYPE,
-        )
-        save(handover, path_beside(video_path))
-    except UserError as error:
-        print(f"[SVI] {error}")
-        return
-    configs["svi"] = {
-        "id": handover.id,
-        "windows": handover.windows,
-        "seeds": list(handover.seeds_used),
-    }
+        if read_id(beside) is not None:
+            beside.unlink()
+    except OSError as error:
+        print(f"[SVI] {beside.name} could not be deleted: {error.strerror or error}")

@@ -14,6 +14,7 @@ Functions of wgp.py are looked up as globals when they are called, so they are w
     preprocess_video                    shows the video that is continued
     prepare_inputs_dict                 gives the metadata what was asked for
     collect_custom_settings_from_inputs keeps settings of ours that have no control on the page
+    record_file_metadata                deletes a hand-over file with its video (12.0 on)
     set_model_settings                  the same where WanGP has no custom settings (before 10.80)
 """
 
@@ -50,6 +51,7 @@ def attach(namespace: dict[str, Any]) -> None:
         "preprocess_video": _source_read,
         "prepare_inputs_dict": _metadata,
         "collect_custom_settings_from_inputs": _custom_settings,
+        "record_file_metadata": continuing.recorded,
     }
     if "collect_custom_settings_from_inputs" not in namespace:
         wrappers["set_model_settings"] = _old_settings

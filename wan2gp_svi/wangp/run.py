@@ -74,6 +74,7 @@ class Run:
     latents: Tensor | None = None
     tail: Tensor | None = None
     prompts: list[str] = field(default_factory=list)
+    saved_id: str | None = None
 
     # -- the plan ------------------------------------------------------------------------------
 
