@@ -156,3 +156,15 @@ def raw(path: Path, entries: Mapping[str, object] | bytes, data: bytes = b"") ->
 
 def entry(dtype: str, shape: list, start: int, end: int) -> dict:
     return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+
+def shaped(path, dim, extra=(), blocks=2, metadata=None, prefix="diffusion_model."):
+    """A file that only has a header of weight: U8 zeros of the right shapes, rank 1."""
+    entries, place = {"__metadata__": metadata or {}}, 0
+    for block in range(blocks):
+        for leaf in ("self_attn.q", "ffn.0", *extra):
+            for side, shape in (("A", [1, dim]), ("B", [dim, 1])):
+                name = f"{prefix}blocks.{block}.{leaf}.lora_{side}.weight"
+                entries[name] = entry("U8", shape, place, place + dim)
+                place += dim
+    return raw(path, entries, bytes(place))

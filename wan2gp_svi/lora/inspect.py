@@ -144,12 +144,11 @@ def base_model(header: Header, plan: keys.Plan) -> Base:
         base.learn("version", "2.2" if base.size == "5B" else "2.1", "shapes")
     _learn_from(header.path.name, base, "name")
     _learn_from(" ".join(header.metadata.get(name, "") for name in _TITLES), base, "metadata")
-    if base.noise and base.size != "14B":
-        base.noise = None  # one model for all noise: the word means something else
-    elif base.noise:
-        base.learn("version", "2.2", base.evidence["noise"])
-        if base.version == "2.1":
-            base.noise = None
+    if base.noise and base.size == "14B":
+        base.learn("version", "2.2", base.evidence["noise"])  # only 2.2 has the two models
+    if base.noise and (base.size, base.version) != ("14B", "2.2"):
+        base.noise = None  # the word means something else
+        del base.evidence["noise"]
     return base
 
 
