@@ -43,6 +43,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.windows import Window
 
 _SAME_TIME = (
     1e-6  # seconds; rounding must not turn 0.1 s at 30 fps, 3.0000000000000004, into frame 4
@@ -251,6 +252,18 @@ def schedule(
             )
         )
     return tuple(segments)
+
+
+def segments_of(window: Window, text: str | TimedPrompt) -> tuple[Segment, ...]:
+    """The schedule of a planned window; one segment where its text has no times."""
+    timed = text if isinstance(text, TimedPrompt) else TimedPrompt(text, (), text, (text,))
+    return schedule(
+        timed,
+        frames=window.frames,
+        first_new_frame=window.drop_front,
+        fps=window.fps,
+        new_frames=window.adds,
+    )
 
 
 def prompts_for_windows(

@@ -30,6 +30,7 @@ from dataclasses import replace
 from typing import Any
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.prompts import prompts_for_windows
 from wan2gp_svi.svi.windows import Chain, Size, check, floor_frames, layout, sizes
 from wan2gp_svi.wangp import continuing
 from wan2gp_svi.wangp import run as runs
@@ -117,6 +118,11 @@ def begin(namespace: dict[str, Any], given: dict[str, Any]) -> Run:
     check(chain)
     run = Run(settings, chain, sizes(int(given["video_length"]), chain, settings.exact))
     run.handover = handover
+    run.written = written_prompts(namespace, given)
+    if not any("[/" in prompt.replace(" ", "") for prompt in run.written):
+        # Whatever is wrong in a timed prompt is told now; slash commands may still move windows.
+        spans = [window.seconds for window in layout(run.sizes, chain)]
+        prompts_for_windows(run.written, spans)
     changed = {
         "video_length": _told_length(run),
         "sliding_window_size": size.frames,
@@ -130,6 +136,15 @@ def begin(namespace: dict[str, Any], given: dict[str, Any]) -> Run:
     given.update(changed)
     _announce(run, asked)
     return run
+
+
+def written_prompts(namespace: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """The prompts of a task, one a window, taken apart as that version of WanGP does it."""
+    text, kind = given["prompt"], given["multi_prompts_gen_type"]
+    split = getattr(namespace.get("prompt_parser"), "split_prompt_units", None)
+    if split is not None:
+        return list(split(text, kind)) or [""]
+    return [text] if kind == 2 else [line.strip() for line in text.split("\n")]
 
 
 def _told_length(run: Run) -> int:

@@ -10,7 +10,7 @@ WanGP does to keep the peak of memory low.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,10 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wan2gp_svi.svi.prompts import Segment
 from wan2gp_svi.svi.windows import Chain, Size, Window, latents_of
 from wan2gp_svi.wangp import run as runs
 from wan2gp_svi.wangp.run import START, Run, Source
 from wan2gp_svi.wangp.settings import read
+from wan2gp_svi.wangp.text_attention import timed
 
 MODEL_TYPE = "i2v_2_2_svi2pro"
 SPACE = 8  # pixels of a latent, Wan 2.1 VAE
@@ -101,9 +103,13 @@ def _generate(pipeline: Any, original: Any, kwargs: dict[str, Any]) -> Any:
         if name not in kwargs:
             del changed[name]
     run.amplitude = kwargs.get("motion_amplitude") or 1.0
-    _announce(run, window)
-    with _window(pipeline, run, window, picture, kwargs.get("image_end")):
-        result = original(pipeline, **changed)
+    segments = run.segments(window)
+    _announce(run, window, segments)
+    with (
+        _window(pipeline, run, window, picture, kwargs.get("image_end")),
+        timed(pipeline, segments) as prompt,
+    ):
+        result = original(pipeline, **{**changed, "input_prompt": prompt})
     if not isinstance(result, dict) or result.get("x") is None:
         return result  # stopped by the user
     frames = result["x"]
@@ -202,7 +208,7 @@ def _as_frame(image: Any, like: Tensor) -> Tensor:
     return values.movedim(-1, 0).unsqueeze(1)
 
 
-def _announce(run: Run, window: Window) -> None:
+def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
     """Say in the console what SVI does in this window."""
     total = max(len(run.sizes), window.number)
     anchor = f"anchor {window.anchor}" if window.anchor else "the start image as anchor"
@@ -216,3 +222,7 @@ def _announce(run: Run, window: Window) -> None:
         f"[SVI] window {window.number}/{total}: frames {window.start + 1}-{window.stop},"
         f" {anchor}, seed {window.seed}, {hand_over}"
     )
+    if len(segments) > 1:
+        for segment in segments:
+            span = f"{segment.start_seconds:.2f}-{segment.stop_seconds:.2f} s"
+            print(f"[SVI]   {span}: {segment.words}")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from wan2gp_svi.svi.conditioning import condition, pro_latents, scale_motion, with_end
 from wan2gp_svi.svi.handover import HandOver
+from wan2gp_svi.svi.prompts import Segment, TimedPrompt, prompts_for_windows, segments_of
 from wan2gp_svi.svi.windows import Chain, Size, Window, floor_frames, layout
 from wan2gp_svi.wangp.settings import Settings
 
@@ -57,7 +58,10 @@ class Source:
 
 @dataclass
 class Run:
-    """See the module's text. `sizes` are the windows planned; more are full ones."""
+    """See the module's text. `sizes` are the windows planned; more are full ones.
+
+    `written` are the prompts as the user wrote them, `prompts` those of the windows so far.
+    """
 
     settings: Settings
     chain: Chain
@@ -74,6 +78,7 @@ class Run:
     latents: Tensor | None = None
     tail: Tensor | None = None
     prompts: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
     saved_id: str | None = None
 
     # -- the plan ------------------------------------------------------------------------------
@@ -107,6 +112,19 @@ class Run:
         sizes = [self.size(number) for number in range(1, max(window_no, len(self.sizes)) + 1)]
         self.windows = layout(sizes, replace(self.chain, prompts=tuple(self.prompts)))
         return self.windows[window_no - 1]
+
+    def segments(self, window: Window) -> tuple[Segment, ...]:
+        """Which words hold for which latents of a window (svi/prompts.py)."""
+        return segments_of(window, self.texts()[window.number - 1])
+
+    def texts(self) -> list[str | TimedPrompt]:
+        """The prompt of each window: as the user wrote them, or as WanGP has changed them since."""
+        written = self.written or self.prompts
+        shown = [written[min(k, len(written) - 1)] for k in range(len(self.prompts))]
+        prompts = written if shown == self.prompts else self.prompts
+        if len(set(prompts)) == 1:
+            prompts = prompts[:1]
+        return prompts_for_windows(prompts, [window.seconds for window in self.windows])
 
     # -- what a window is conditioned on -------------------------------------------------------
 

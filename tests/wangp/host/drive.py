@@ -1,0 +1,265 @@
+"""Run scenarios through the real wgp.py (settings, validation, queue, windows, mp4) with tiny models.
+
+    python drive.py --wangp DIR --out DIR SCENARIOS.json
+
+A scenario is {"name", "set": {setting: value, ...}} and, all optional,
+    "model"      model type, default i2v_2_2_svi2pro
+    "anchors"    number of anchor images (their pictures differ)
+    "ends"       number of end images
+    "continue"   name of an earlier scenario whose video is continued ("V"); "last": true for "L"
+    "extra"      {"2": 1}: while window 2 runs, one more window is asked for
+    "fake"       true: no transformer, no VAE; frames are counted, not looked at
+Results: OUT/results.json, and OUT/<name>.npz with y, noise, latents, frames of each window.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--wangp", required=True)
+parser.add_argument("--out", required=True)
+parser.add_argument("scenarios")
+args = parser.parse_args()
+OUT = Path(args.out).resolve()
+OUT.mkdir(parents=True, exist_ok=True)
+scenarios = json.loads(Path(args.scenarios).read_text())
+here = Path(__file__).resolve().parent
+sys.path[:0] = [str(here / "stubs"), str(here)]
+os.chdir(args.wangp)
+sys.path.insert(0, str(Path.cwd()))
+sys.argv = ["wgp.py", "--attention", "sdpa"]
+import cpu_shim  # noqa: E402
+
+cpu_shim.install()
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
+
+torch.set_num_threads(2)
+import tiny  # noqa: E402
+import wgp  # noqa: E402
+from mmgp import offload  # noqa: E402
+
+wgp.server_config["notification_sound_enabled"] = 0
+wgp.download_models = lambda *a, **k: None
+wgp.offload.profile = lambda *a, **k: tiny.NullOffload()
+for name in ("load_loras_into_model", "sync_models_loras", "unload_loras_from_model"):
+    setattr(offload, name, lambda *a, **k: None)
+wgp.check_loras_exist = lambda *a, **k: ""
+wgp.app = getattr(wgp, "app", None) or wgp.WAN2GPApplication()
+
+gen = {}
+scenario = {}
+pipes = {}
+
+
+def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
+    """Stands in for the handler's: a tiny pipeline, with a recorder around its generate()."""
+    text_only = not model_def.get("i2v_class")
+    kind = {"model_type": "t2v", "in_dim": 16} if text_only else {}
+    pipe = tiny.tiny_any2v(model_def, **kind)
+    pipe.recorder = tiny.Recorder(pipe)
+    pipes["last"] = pipe
+    count_encodes(pipe)
+    if scenario.get("fake"):
+        make_fake(pipe)
+    modules = {"transformer": pipe.model, "vae": pipe.vae.model}
+    if pipe.model2 is not None:
+        modules["transformer2"] = pipe.model2
+    recorded = pipe.generate
+
+    def generate(*a, **k):
+        pipe.encoded, pipe.encodings = [], []
+        extra = scenario.get("extra", {}).get(str(k.get("window_no")), 0)
+        gen["extra_windows"] = gen.get("extra_windows", 0) + extra
+        result = recorded(*a, **k)
+        pipe.recorder.windows[-1]["encoded"] = pipe.encoded
+        pipe.recorder.windows[-1]["encodings"] = pipe.encodings
+        pipe.recorder.windows[-1]["status"] = [gen.get("window_no"), gen.get("total_windows")]
+        return result
+
+    pipe.generate = generate
+    return pipe, modules
+
+
+def count_encodes(pipe):
+    real = pipe.vae.model.encode
+
+    def encode(x, *a, **k):
+        pipe.encoded.append(int(x.shape[2]))
+        z = real(x, *a, **k)
+        pipe.encodings.append(z[0].clone())
+        return z
+
+    pipe.vae.model.encode = encode
+
+
+def make_fake(pipe):
+    """Right shapes and nothing else: what is counted is frames."""
+
+    def encode(x, *a, **k):
+        pipe.encoded.append(int(x.shape[2]))
+        b, _, f, h, w = x.shape
+        return torch.zeros(b, 16, (f - 1) // 4 + 1, h // 8, w // 8)
+
+    def decode(zs, *a, **k):
+        byte = hasattr(pipe.vae, "decode_to_cpu_uint8")
+        dtype = torch.uint8 if byte else torch.float32
+        return [
+            torch.zeros(3, (z.shape[1] - 1) * 4 + 1, z.shape[2] * 8, z.shape[3] * 8, dtype=dtype)
+            for z in zs
+        ]
+
+    pipe.vae.model.encode = encode
+    pipe.vae.decode = decode
+    if hasattr(pipe.vae, "decode_to_cpu_uint8"):
+        pipe.vae.decode_to_cpu_uint8 = decode
+    for model in (pipe.model, pipe.model2):
+        if model is not None:
+            model.forward = lambda x, *a, **k: [torch.zeros_like(u) for u in x]
+
+
+for handler in {id(h): h for h in wgp.model_types_handlers.values()}.values():
+    if "i2v_2_2" in handler.query_supported_types():
+        handler.load_model = staticmethod(load_model)
+
+
+def picture(seed, size=64):
+    base = np.random.default_rng(seed).integers(0, 255, (4, 4, 3), dtype=np.uint8)
+    path = OUT / f"picture{seed}.png"
+    if not path.exists():
+        Image.fromarray(base).resize((size, size), Image.BICUBIC).save(path)
+    return str(path)
+
+
+def frames_in(path):
+    probe = ["ffprobe", "-v", "error", "-count_frames", "-select_streams", "v:0"]
+    probe += ["-show_entries", "stream=nb_read_frames", "-of", "csv=p=0", path]
+    return int(subprocess.run(probe, capture_output=True, text=True).stdout.strip() or 0)
+
+
+def comment_in(path):
+    probe = ["ffprobe", "-v", "error", "-show_entries", "format_tags=comment", "-of", "json", path]
+    out = json.loads(subprocess.run(probe, capture_output=True, text=True).stdout or "{}")
+    text = out.get("format", {}).get("tags", {}).get("comment", "{}")
+    return json.loads(text)
+
+
+has_paragraphs = "FW" in Path(wgp.__file__).read_text(encoding="utf-8")
+made = {}
+results = []
+for scenario in scenarios:
+    folder = OUT / scenario["name"]
+    folder.mkdir(exist_ok=True)
+    model = scenario.get("model", "i2v_2_2_svi2pro")
+    settings = {
+        "settings_version": wgp.settings_version,
+        "model_type": model,
+        "prompt": "one\ntwo\nthree\nfour",
+        "resolution": "64x64",
+        "video_length": 41,
+        "num_inference_steps": 2,
+        "seed": 7,
+        "sliding_window_size": 17,
+        "sliding_window_overlap": 4 if "svi2pro" in model else 1,
+        "sliding_window_color_correction_strength": 0,
+        "sliding_window_overlap_noise": 0,
+        "sliding_window_discard_last_frames": 0,
+        "image_prompt_type": "S",
+        "image_start": [picture(1)],
+        "guidance_scale": 1,
+        "guidance2_scale": 1,
+        "guidance_phases": 2,
+        "switch_threshold": 900,
+        "flow_shift": 5,
+        "sample_solver": "euler",
+        "multi_prompts_gen_type": "FW" if has_paragraphs else 1,
+        "repeat_generation": 1,
+        "mode": "",
+    }
+    if "t2v" in model:
+        settings.update(image_prompt_type="", video_length=17)
+        del settings["image_start"]
+    anchors = scenario.get("anchors", 0)
+    if anchors:
+        settings["video_prompt_type"] = "KI"
+        settings["image_refs"] = [picture(50 + i) for i in range(anchors)]
+    if scenario.get("ends"):
+        settings["image_prompt_type"] += "E"
+        settings["image_end"] = [picture(90 + i) for i in range(scenario["ends"])]
+    source = scenario.get("continue")
+    if source:
+        settings.pop("image_start")
+        settings["image_prompt_type"] = "L" if scenario.get("last") else "V"
+        if not scenario.get("last"):
+            settings["video_source"] = made.get(source, source)
+    settings.update(scenario.get("set", {}))
+    path = folder / "settings.json"
+    path.write_text(json.dumps(settings))
+    wgp.save_path = wgp.image_save_path = str(folder)
+    wgp.server_config["save_path"] = wgp.server_config["image_save_path"] = str(folder)
+    gen = {"queue": [], "in_progress": False, "file_list": [], "file_settings_list": []}
+    gen.update(audio_file_list=[], audio_file_settings_list=[], selected=0, audio_selected=0)
+    gen.update(prompt_no=0, prompts_max=0, repeat_no=0, total_generation=1, window_no=0)
+    gen.update(total_windows=0, progress_status="", process_status="process:main")
+    if source and scenario.get("last"):
+        gen["file_list"] = [made[source]]
+        gen["file_settings_list"] = [comment_in(made[source])]
+    state = {"model_type": "", "edit_model_type": "", "gen": gen, "loras": []}
+    said = io.StringIO()
+    began = time.time()
+    wgp.reload_needed = True  # a fresh pipeline for every scenario
+    pipes.clear()
+    with contextlib.redirect_stdout(said):
+        queue, error = wgp._parse_settings_json(str(path), state)
+        ok = not error
+        if ok:
+            gen["queue"] = queue
+            ok = bool(wgp.process_tasks_cli(queue, state))
+    windows = pipes["last"].recorder.windows if pipes else []
+    videos = sorted(folder.glob("*.mp4"), key=lambda p: (p.stat().st_mtime_ns, p.name))
+    if videos:
+        made[scenario["name"]] = str(videos[-1])
+    arrays = {}
+    for k, window in enumerate(windows, 1):
+        for name in ("y", "noise", "latents", "frames"):
+            if torch.is_tensor(window.get(name)) and not scenario.get("fake"):
+                arrays[f"{name}{k}"] = window[name].numpy()
+        for i, encoding in enumerate(window.get("encodings", [])):
+            arrays[f"encoding{k}_{i}"] = encoding.numpy()
+        if torch.is_tensor(window.get("y")):
+            arrays[f"y{k}"] = window["y"].numpy()
+    np.savez(OUT / f"{scenario['name']}.npz", **arrays)
+    results.append(
+        {
+            "name": scenario["name"],
+            "ok": ok,
+            "error": str(error or ""),
+            "seconds": round(time.time() - began, 2),
+            "videos": [{"path": str(v), "frames": frames_in(str(v))} for v in videos],
+            "files": sorted(p.name for p in folder.iterdir()),
+            "metadata": comment_in(str(videos[-1])) if videos else {},
+            "windows": [
+                {
+                    "prompt": w["kwargs"].get("input_prompt"),
+                    "seconds": round(w["seconds"], 3),
+                    "encoded": w.get("encoded"),
+                    "status": w.get("status"),
+                    "frames": int(w["frames"].shape[1]) if "frames" in w else 0,
+                }
+                for w in windows
+            ],
+            "said": said.getvalue(),
+        }
+    )
+    (OUT / "results.json").write_text(json.dumps(results, indent=1))
+    print(scenario["name"], "ok" if ok else "FAILED", results[-1]["seconds"], "s", flush=True)
+sys.stdout.flush()
+os._exit(0)

@@ -1,0 +1,270 @@
+"""A tiny but real WanGP pipeline (its own WanModel, WanVAE_, WanAny2V) with random weights, on a CPU.
+
+drive.py puts it behind wgp.py's own loop. Only attributes are set: no file of WanGP is edited.
+"""
+
+import hashlib
+import time
+
+import torch
+
+
+class NullOffload:
+    """stands in for the mmgp offload object wgp.py keeps in `offloadobj`"""
+
+    _loaded = True
+
+    def __getattr__(self, n):
+        if n.startswith("__"):
+            raise AttributeError(n)
+        return lambda *a, **k: None
+
+
+class FakeTextEncoder:
+    """deterministic pseudo-embeddings: seed = sha256(prompt); 8..24 tokens"""
+
+    def __init__(self, dim):
+        self.dim = dim
+        self.calls = []
+
+    def __call__(self, prompts, device=None, *a, **k):
+        out = []
+        for p in prompts:
+            self.calls.append(p)
+            h = int.from_bytes(hashlib.sha256(p.encode()).digest()[:7], "big")
+            out.append(
+                torch.randn(8 + h % 17, self.dim, generator=torch.Generator().manual_seed(h))
+            )
+        return out
+
+
+def randomise(module, seed, gain=1.0):
+    """every float parameter gets a seeded, roughly variance-preserving value (WanModel zero-initialises its head)"""
+    g = torch.Generator().manual_seed(seed)
+    for name, p in sorted(module.named_parameters()):
+        if p.dim() >= 2 and "norm" not in name and "gamma" not in name and "modulation" not in name:
+            fan_in = p[0].numel()
+            p.data = (torch.randn(p.shape, generator=g) * gain / fan_in**0.5).to(p.dtype)
+        elif "bias" in name or "modulation" in name:
+            p.data = (torch.randn(p.shape, generator=g) * 0.02).to(p.dtype)
+        else:
+            p.data = (1 + torch.randn(p.shape, generator=g) * 0.02).to(p.dtype)
+
+
+def tiny_vae(vae_dim=16, seed=11):
+    from models.wan.modules import vae as V
+
+    w = object.__new__(V.WanVAE)
+    w.dtype, w.device, w.z_dim = torch.float32, torch.device("cpu"), 16
+    mean = [
+        -0.7571,
+        -0.7089,
+        -0.9113,
+        0.1075,
+        -0.1745,
+        0.9653,
+        -0.1517,
+        1.5508,
+        0.4134,
+        -0.0715,
+        0.5517,
+        -0.3632,
+        -0.1922,
+        -0.9497,
+        0.2503,
+        -0.2921,
+    ]
+    std = [
+        2.8184,
+        1.4541,
+        2.3275,
+        2.6558,
+        1.2196,
+        1.7708,
+        2.6052,
+        2.0743,
+        3.2687,
+        2.1526,
+        2.8652,
+        1.5579,
+        1.6382,
+        1.1253,
+        2.8251,
+        1.9160,
+    ]
+    w.mean, w.std = torch.tensor(mean), torch.tensor(std)
+    w.scale = [w.mean, 1.0 / w.std]
+    m = V.WanVAE_(
+        dim=vae_dim,
+        z_dim=16,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=2,
+        attn_scales=[],
+        temperal_downsample=[False, True, True],
+        upsampler_factor=1,
+        dropout=0.0,
+    )
+    randomise(m, seed)
+    w.model = m.float().eval().requires_grad_(False)
+    w.model._model_dtype = torch.float32
+    w.upsampling_set = None
+    return w
+
+
+def tiny_transformer(
+    seed,
+    model_type="i2v2_2",
+    in_dim=36,
+    dim=256,
+    ffn=256,
+    heads=2,
+    layers=2,
+    text_dim=64,
+    text_len=32,
+    dtype=torch.float32,
+):
+    from models.wan.modules.model import WanModel
+
+    m = WanModel(
+        model_type=model_type,
+        patch_size=(1, 2, 2),
+        text_len=text_len,
+        in_dim=in_dim,
+        out_dim=16,
+        dim=dim,
+        ffn_dim=ffn,
+        freq_dim=64,
+        text_dim=text_dim,
+        num_heads=heads,
+        num_layers=layers,
+    )  # head_dim must stay 128 (rope)
+    randomise(m, seed)
+    m.lock_layers_dtypes(dtype)
+    m.apply_post_init_changes()
+    return m.to(dtype).eval().requires_grad_(False)
+
+
+def tiny_any2v(model_def, two_models=True, seed=1, vae_dim=16, **transformer):
+    """WanAny2V without __init__ (no weight files): every attribute generate() and wgp.py read."""
+    from models.wan import any2video as A
+    from models.wan.configs import WAN_CONFIGS
+
+    cfg = WAN_CONFIGS["i2v-14B"] if "i2v-14B" in WAN_CONFIGS else next(iter(WAN_CONFIGS.values()))
+    o = object.__new__(A.WanAny2V)
+    dtype = torch.float32
+    o.device = torch.device("cpu")
+    o.config = cfg
+    o.VAE_dtype = torch.float32
+    o.dtype = dtype
+    o.num_train_timesteps = cfg.num_train_timesteps
+    o.param_dtype = dtype
+    o.model_def = model_def
+    o.transformer_switch = two_models
+    o.is_mocha = False
+    o.alpha2 = False
+    o.text_encoder = FakeTextEncoder(64)
+    try:
+        from shared.utils.text_encoder_cache import TextEncoderCache
+
+        o.text_encoder_cache = TextEncoderCache()
+    except ImportError:
+        o.text_encoder_cache = None
+    o.vae_stride = cfg.vae_stride
+    o.patch_size = cfg.patch_size
+    o.vae = tiny_vae(vae_dim)
+    o.vae2 = None
+    o.model = tiny_transformer(100 + seed, **transformer)
+    o.model2 = tiny_transformer(200 + seed, **transformer) if two_models else None
+    o.sample_neg_prompt = cfg.sample_neg_prompt
+    o.num_timesteps = 1000
+    o.use_timestep_transform = True
+    o._interrupt = False
+    o.kiwi_mllm = None
+    o.kiwi_source_embedder_file = o.kiwi_ref_embedder_file = None
+    if hasattr(A, "set_use_fp32_rope_freqs"):
+        o.use_fp32_rope_freqs = True
+        A.set_use_fp32_rope_freqs(True)
+        A.set_rope_freqs_dtype(dtype)
+    from mmgp import offload
+
+    offload.shared_state["_attention"] = "sdpa"
+    for m in (o.model, o.model2):
+        if m is not None:
+            m._loras_active_adapters, m._loras_scaling, m._loras_errors, m.cache = [], {}, [], None
+    return o
+
+
+class Recorder:
+    """records, per generate() call: y (conditioning), noise (first 5-D torch.randn), model calls, final latents, frames.
+    Wraps instance/module attributes only; nothing of WanGP is edited."""
+
+    def __init__(self, pipe):
+        self.pipe, self.windows, self.cur = pipe, [], None
+        rec = self
+        orig_gen = pipe.generate
+
+        def generate(*a, **k):
+            rec.cur = dict(
+                kwargs={
+                    x: (
+                        v
+                        if isinstance(v, (int, float, str, bool, type(None), slice, list))
+                        and not (isinstance(v, list) and len(v) > 8)
+                        else (tuple(v.shape) if torch.is_tensor(v) else type(v).__name__)
+                    )
+                    for x, v in k.items()
+                },
+                models=[],
+                timesteps=[],
+            )
+            real = torch.randn
+
+            def randn(*s, **kw):
+                t = real(*s, **kw)
+                if t.dim() == 5 and "noise" not in rec.cur:
+                    rec.cur["noise"] = t.clone()
+                return t
+
+            torch.randn = randn
+            t0 = time.time()
+            try:
+                r = orig_gen(*a, **k)
+            finally:
+                torch.randn = real
+            rec.cur["seconds"] = time.time() - t0
+            if isinstance(r, dict):
+                x = r["x"]
+                rec.cur["frames"] = x.clone() if torch.is_tensor(x) else x
+                rec.cur["latent_slice"] = r.get("latent_slice")
+                rec.cur["post_decode_pre_trim"] = r.get("post_decode_pre_trim", 0)
+            rec.windows.append(rec.cur)
+            return r
+
+        pipe.generate = generate
+        for tag in ("model", "model2"):
+            m = getattr(pipe, tag)
+            if m is None:
+                continue
+
+            def hook(mod, args, kw, tag=tag):
+                c = rec.cur
+                if c is None:
+                    return
+                c["models"].append(tag)
+                c["timesteps"].append(float(kw["t"].flatten()[0]))
+                if "y" in kw and "y" not in c and torch.is_tensor(kw["y"]):
+                    c["y"] = kw["y"].clone()
+                if "x0_in" not in c:
+                    c["x0_in"] = kw["x"][0].clone()
+
+            m.register_forward_pre_hook(hook, with_kwargs=True)
+        vae = pipe.vae
+        for n in ("decode", "decode_to_cpu_uint8"):
+            if hasattr(vae, n):
+
+                def dec(zs, *a, _o=getattr(vae, n), **k):
+                    if rec.cur is not None:
+                        rec.cur["latents"] = zs[0].clone()
+                    return _o(zs, *a, **k)
+
+                setattr(vae, n, dec)
