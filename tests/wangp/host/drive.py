@@ -1,4 +1,4 @@
-"""Run scenarios through the real wgp.py (settings, validation, queue, windows, mp4) with tiny models.
+"""Run scenarios through the real wgp.py (settings, queue, windows, mp4) with tiny models.
 
     python drive.py --wangp DIR --out DIR SCENARIOS.json
 

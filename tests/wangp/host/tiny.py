@@ -1,4 +1,4 @@
-"""A tiny but real WanGP pipeline (its own WanModel, WanVAE_, WanAny2V) with random weights, on a CPU.
+"""A tiny but real WanGP pipeline (its WanModel, WanVAE_, WanAny2V), random weights, on a CPU.
 
 drive.py puts it behind wgp.py's own loop. Only attributes are set: no file of WanGP is edited.
 """
@@ -39,7 +39,7 @@ class FakeTextEncoder:
 
 
 def randomise(module, seed, gain=1.0):
-    """every float parameter gets a seeded, roughly variance-preserving value (WanModel zero-initialises its head)"""
+    """Seeded, roughly variance-preserving values (WanModel zero-initialises its head)."""
     g = torch.Generator().manual_seed(seed)
     for name, p in sorted(module.named_parameters()):
         if p.dim() >= 2 and "norm" not in name and "gamma" not in name and "modulation" not in name:
@@ -195,8 +195,7 @@ def tiny_any2v(model_def, two_models=True, seed=1, vae_dim=16, **transformer):
 
 
 class Recorder:
-    """records, per generate() call: y (conditioning), noise (first 5-D torch.randn), model calls, final latents, frames.
-    Wraps instance/module attributes only; nothing of WanGP is edited."""
+    """Records of each generate(): y, noise (first 5-D randn), model calls, latents, frames."""
 
     def __init__(self, pipe):
         self.pipe, self.windows, self.cur = pipe, [], None
@@ -204,8 +203,8 @@ class Recorder:
         orig_gen = pipe.generate
 
         def generate(*a, **k):
-            rec.cur = dict(
-                kwargs={
+            rec.cur = {
+                "kwargs": {
                     x: (
                         v
                         if isinstance(v, (int, float, str, bool, type(None), slice, list))
@@ -214,9 +213,9 @@ class Recorder:
                     )
                     for x, v in k.items()
                 },
-                models=[],
-                timesteps=[],
-            )
+                "models": [],
+                "timesteps": [],
+            }
             real = torch.randn
 
             def randn(*s, **kw):
@@ -261,8 +260,9 @@ class Recorder:
         vae = pipe.vae
         for n in ("decode", "decode_to_cpu_uint8"):
             if hasattr(vae, n):
+                decode = getattr(vae, n)
 
-                def dec(zs, *a, _o=getattr(vae, n), **k):
+                def dec(zs, *a, _o=decode, **k):
                     if rec.cur is not None:
                         rec.cur["latents"] = zs[0].clone()
                     return _o(zs, *a, **k)

@@ -1,6 +1,9 @@
 """A permissive stand-in: any attribute is a Stub that can be subclassed, called, decorated with; submodules import too."""
 
-import sys, types, importlib.abc, importlib.machinery
+import importlib.abc
+import importlib.machinery
+import sys
+import types
 
 
 class _Meta(type):
@@ -49,6 +52,7 @@ class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.startswith(self.root + "."):
             return importlib.machinery.ModuleSpec(name, _Loader(), is_package=True)
+        return None
 
 
 def stub_package(name):

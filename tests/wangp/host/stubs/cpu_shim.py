@@ -12,7 +12,10 @@ Shims (numbered as in README.md):
  S5 pin_memory -> no-op
 """
 
-import os, sys, types, threading
+import os
+import sys
+import threading
+import types
 
 _installed = False
 
@@ -68,7 +71,9 @@ def install():
         max_threads_per_multi_processor=1,
         is_integrated=0,
     )
-    nop = lambda *a, **k: None
+
+    def nop(*a, **k):
+        return None
 
     class FakeStream:
         def __init__(self, *a, **k):
@@ -126,34 +131,34 @@ def install():
         def __exit__(self, *a):
             return False
 
-    for n, f in dict(
-        _lazy_init=nop,
-        init=nop,
-        synchronize=nop,
-        empty_cache=nop,
-        ipc_collect=nop,
-        set_device=nop,
-        reset_peak_memory_stats=nop,
-        reset_max_memory_allocated=nop,
-        get_device_capability=lambda d=None: (8, 0),
-        get_device_properties=lambda d=None: props,
-        get_device_name=lambda d=None: props.name,
-        current_device=lambda: 0,
-        memory_allocated=lambda d=None: 0,
-        memory_reserved=lambda d=None: 0,
-        max_memory_allocated=lambda d=None: 0,
-        max_memory_reserved=lambda d=None: 0,
-        mem_get_info=lambda d=None: (total, total),
-        memory_stats=lambda d=None: {},
-        current_stream=lambda d=None: FakeStream(),
-        default_stream=lambda d=None: FakeStream(),
-        stream=lambda s=None: FakeCtx(),
-        Stream=FakeStream,
-        Event=FakeEvent,
-        manual_seed=nop,
-        manual_seed_all=nop,
-        is_bf16_supported=lambda *a, **k: True,
-    ).items():
+    for n, f in {
+        "_lazy_init": nop,
+        "init": nop,
+        "synchronize": nop,
+        "empty_cache": nop,
+        "ipc_collect": nop,
+        "set_device": nop,
+        "reset_peak_memory_stats": nop,
+        "reset_max_memory_allocated": nop,
+        "get_device_capability": lambda d=None: (8, 0),
+        "get_device_properties": lambda d=None: props,
+        "get_device_name": lambda d=None: props.name,
+        "current_device": lambda: 0,
+        "memory_allocated": lambda d=None: 0,
+        "memory_reserved": lambda d=None: 0,
+        "max_memory_allocated": lambda d=None: 0,
+        "max_memory_reserved": lambda d=None: 0,
+        "mem_get_info": lambda d=None: (total, total),
+        "memory_stats": lambda d=None: {},
+        "current_stream": lambda d=None: FakeStream(),
+        "default_stream": lambda d=None: FakeStream(),
+        "stream": lambda s=None: FakeCtx(),
+        "Stream": FakeStream,
+        "Event": FakeEvent,
+        "manual_seed": nop,
+        "manual_seed_all": nop,
+        "is_bf16_supported": lambda *a, **k: True,
+    }.items():
         # a distinct plain function per name: torch._dynamo refuses one object under two names
         setattr(c, n, f if isinstance(f, type) else (lambda g: lambda *a, **k: g(*a, **k))(f))
     c.device = FakeCtx
@@ -249,7 +254,8 @@ class family_handler:
 
     def find_spec(self, name, path=None, target=None):
         if name in ("models.longcat", "models.longcat.longcat_handler"):
-            import importlib.machinery, importlib.abc
+            import importlib.abc
+            import importlib.machinery
 
             src = self._src
 
@@ -262,6 +268,7 @@ class family_handler:
                         exec(src, mod.__dict__)
 
             return importlib.machinery.ModuleSpec(name, L(), is_package=name == "models.longcat")
+        return None
 
 
 sys.meta_path.append(_MissingHandlers())
