@@ -66,6 +66,7 @@ _Work = Callable[[WanGP, argparse.Namespace, Report, Disk], int]
 
 def _run(command: str, args: argparse.Namespace, work: _Work, disk: Disk | None = None) -> int:
     report, disk = Report(command, args.json), disk or Disk()
+    root = None
     try:
         root = find.wangp_folder(args.wangp)
         _recover(command, root, report, disk)
@@ -75,7 +76,7 @@ def _run(command: str, args: argparse.Namespace, work: _Work, disk: Disk | None 
         report.say(f"{wangp}, in {root}; it {native}.")
         return report.close(work(wangp, args, report, disk))
     except OSError as error:
-        failed = UserError(_sentence(error), exit_code=1)
+        failed = UserError(_sentence(error, root), exit_code=1)
     except UserError as error:
         failed = error
     if not report.as_json:
@@ -84,16 +85,19 @@ def _run(command: str, args: argparse.Namespace, work: _Work, disk: Disk | None 
     return report.close(failed.exit_code)
 
 
-def _sentence(error: OSError) -> str:
+def _sentence(error: OSError, root: Path | None) -> str:
     where = f" ({error.filename})" if error.filename else ""
+    after = "Nothing was changed"
+    if root is not None and journal.unfinished(root):
+        after = "It is half done, and the next call finishes it or takes it back"
     if error.errno == errno.ENOSPC:
-        return f"The disk is full{where}. Nothing was changed; make room and try again."
+        return f"The disk is full{where}. {after}; make room and try again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return (
-            f"WanGP's folder cannot be written{where}. Nothing was changed; close WanGP and any"
-            " editor, make sure that the folder is yours, and try again."
+            f"WanGP's folder cannot be written{where}. {after}; close WanGP and any editor, make"
+            " sure that the folder is yours, and try again."
         )
-    return f"{error.strerror or error}{where}. Nothing was changed; try again."
+    return f"{error.strerror or error}{where}. {after}; try again."
 
 
 def _commit(wangp: WanGP, work: Plan, report: Report, disk: Disk) -> bool:

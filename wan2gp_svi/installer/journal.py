@@ -100,9 +100,9 @@ def recover(root: Path, disk: Disk) -> str | None:
     back: half of the changes must not stay.
     """
     journal = root / _JOURNAL
-    unfinished = journal.with_name(journal.name + _TEMPORARY)
-    if unfinished.exists():
-        disk.unlink(unfinished)  # the decision was never made
+    undecided = journal.with_name(journal.name + _TEMPORARY)
+    if undecided.exists():
+        disk.unlink(undecided)  # the decision was never made
     try:
         plan = json.loads(journal.read_bytes())
     except FileNotFoundError:
@@ -119,6 +119,7 @@ def recover(root: Path, disk: Disk) -> str | None:
                     disk.mkdir(folder)
                 _carry_out(root, changes, disk)
                 _remove_empty(empty, disk)
+                disk.unlink(journal)
             else:
                 plan["going"] = "back"
         except OSError as error:
@@ -131,8 +132,8 @@ def recover(root: Path, disk: Disk) -> str | None:
         back = [Change(c.path, c.new, c.old, c.mode) for c in reversed(changes)]
         _carry_out(root, [c for c in back if _read(root / c.path) in (c.old, c.new)], disk)
         _remove_empty(make, disk)
+        disk.unlink(journal)
         said = "A run that was stopped half way has been taken back."
-    disk.unlink(journal)
     _tidy(root, disk)
     if failed is not None:
         raise failed
@@ -141,13 +142,13 @@ def recover(root: Path, disk: Disk) -> str | None:
 
 def _decide(root: Path, plan: dict, disk: Disk) -> None:
     journal = root / _JOURNAL
-    unfinished = journal.with_name(journal.name + _TEMPORARY)
+    undecided = journal.with_name(journal.name + _TEMPORARY)
     try:
-        disk.write(unfinished, json.dumps(plan).encode(), None, sync=True)
-        disk.replace(unfinished, journal)
+        disk.write(undecided, json.dumps(plan).encode(), None, sync=True)
+        disk.replace(undecided, journal)
     except OSError:
         with contextlib.suppress(OSError):
-            disk.unlink(unfinished)
+            disk.unlink(undecided)
             _tidy(root, disk)
         raise
 
@@ -176,8 +177,14 @@ def _remove_empty(folders: Sequence[Path], disk: Disk) -> None:
 
 
 def _tidy(root: Path, disk: Disk) -> None:
-    """An empty folder of ours is a trace, too."""
-    _remove_empty([root / STATE], disk)
+    """An empty folder of ours is a trace, too, but no reason to fail."""
+    with contextlib.suppress(OSError):
+        _remove_empty([root / STATE], disk)
+
+
+def unfinished(root: Path) -> bool:
+    """Whether the next call has something to finish or to take back."""
+    return (root / _JOURNAL).exists()
 
 
 def _keep_owner(path: Path, like: Path) -> None:
