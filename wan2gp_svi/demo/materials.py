@@ -24,7 +24,7 @@ PROMPTS = (
 # Colour matrices of the anchors, rows R G B, columns R G B and an offset: evening, night.
 GRADES = (
     (1.10, 0.10, 0.00, 12, 0.05, 0.85, 0.00, 2, 0.00, 0.10, 0.55, 0),
-    (0.45, 0.10, 0.05, 0, 0.10, 0.50, 0.15, 4, 0.10, 0.25, 0.85, 26),
+    (0.55, 0.10, 0.05, 0, 0.10, 0.60, 0.12, 3, 0.10, 0.20, 0.85, 18),
 )
 LORA_NAMES = ("high_noise", "low_noise")
 LORA_FILE = "SVI_Wan2.2-I2V-A14B_{}_lora_v2.0_pro.safetensors"
@@ -56,10 +56,10 @@ def photo(path: str | None) -> Image.Image:
     return picture
 
 
-def video_size(picture: Image.Image, side: int = SIDE) -> tuple[int, int]:
-    """Width and height of the video: the photo's shape (at most 3 to 1), side^2 pixels, by 16."""
+def video_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height of the video: the photo's shape (at most 3 to 1), SIDE^2 pixels, by 16."""
     aspect = min(max(picture.width / picture.height, 1 / 3), 3)
-    width, height = side * math.sqrt(aspect), side / math.sqrt(aspect)
+    width, height = SIDE * math.sqrt(aspect), SIDE / math.sqrt(aspect)
     return tuple(max(round(s / GRID), 2) * GRID for s in (width, height))  # type: ignore[return-value]
 
 

@@ -252,7 +252,6 @@ def generate_media(
     inputs = dict(locals())
     gen = get_gen_info(state)
     model_def = get_model_def(model_type)
-    torch.set_grad_enabled(False)
     base_model_type = get_base_model_type(model_type)
     wan_model = load_models(model_type)
     latent_size = frames_steps = model_def.get("frames_steps", 4)
