@@ -1,0 +1,418 @@
+"""Finding, saving and deleting hand-over files, without WanGP: its readers are stood in for."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from wan2gp_svi.svi import handover as files
+from wan2gp_svi.svi.fingerprint import fingerprint
+from wan2gp_svi.svi.handover import HandOver, load, path_beside, read_id, save
+from wan2gp_svi.svi.windows import Chain, Size
+from wan2gp_svi.wangp import continuing
+from wan2gp_svi.wangp.pipeline import MODEL_TYPE
+from wan2gp_svi.wangp.run import START, Run, Source
+from wan2gp_svi.wangp.settings import Settings
+
+SIDE = 32
+
+
+def film(frames: int = 17) -> torch.Tensor:
+    """A ramp that moves and repeats every 32 pixels, uint8 (3, F, 32, 32)."""
+    x = torch.arange(SIDE).view(1, 1, 1, -1) + 3 * torch.arange(frames).view(1, -1, 1, 1)
+    return (x % 32 * 7).expand(3, frames, SIDE, SIDE).to(torch.uint8)
+
+
+def make(**changes) -> HandOver:
+    values = {
+        "latents": torch.ones(16, 1, 4, 4),
+        "start_anchor": torch.zeros(16, 1, 4, 4),
+        "fingerprint": fingerprint(film()),
+        "width": SIDE,
+        "height": SIDE,
+        "fps": 16.0,
+        "frames": 17,
+        "windows": 1,
+        "window_frames": 17,
+        "motion_latents": 1,
+        "base_seed": 7,
+        "model_type": MODEL_TYPE,
+    }
+    return HandOver(**{**values, **changes})
+
+
+class Place:
+    """A save folder with one video and its hand-over, and WanGP's readers of videos."""
+
+    def __init__(self, folder: Path) -> None:
+        self.saves = folder / "outputs"
+        self.elsewhere = folder / "elsewhere"
+        self.saves.mkdir()
+        self.elsewhere.mkdir()
+        self.video = self.saves / "clip.mp4"
+        self.video.write_bytes(b"the video")
+        self.handover = make()
+        save(self.handover, path_beside(self.video))
+        self.metadata: object = {"svi": {"id": self.handover.id}, "seed": 7}
+        self.size = (SIDE, SIDE)
+
+    def search(self, video: Path | None = None) -> tuple[str | None, str]:
+        """The id of the hand-over found, and the reason where there is none."""
+
+        def read(path: str) -> object:
+            if isinstance(self.metadata, Exception):
+                raise self.metadata
+            return self.metadata
+
+        found, reason = continuing.search(
+            video or self.video, [self.saves], read, lambda path: self.size
+        )
+        return found and found.id, reason
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_beside_the_video(place: Place) -> None:
+    assert place.search() == (place.handover.id, "")
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"svi": None}, {"svi": 3}, [], ValueError("no")])
+def test_beside_the_video_where_it_has_no_metadata(place: Place, metadata: object) -> None:
+    place.metadata = metadata
+    assert place.search() == (place.handover.id, "")
+
+
+def test_a_copy_from_the_page_is_found_by_its_id(place: Place) -> None:
+    copy = place.elsewhere / "upload.mp4"
+    shutil.copy(place.video, copy)
+    assert place.search(copy) == (place.handover.id, "")
+
+
+def test_a_renamed_video_is_found_by_its_id(place: Place) -> None:
+    place.video = place.video.rename(place.saves / "another name.mp4")
+    assert place.search() == (place.handover.id, "")
+
+
+def test_a_renamed_and_copied_video_whose_file_was_renamed_too(place: Place) -> None:
+    path_beside(place.video).rename(place.saves / "new.svi.safetensors")
+    copy = place.elsewhere / "upload.mp4"
+    shutil.copy(place.video, copy)
+    assert place.search(copy) == (place.handover.id, "")
+
+
+def test_both_moved_to_another_machine(place: Place) -> None:
+    shutil.copy(path_beside(place.video), place.elsewhere)
+    moved = shutil.copy(place.video, place.elsewhere)
+    shutil.rmtree(place.saves)
+    assert place.search(Path(moved)) == (place.handover.id, "")
+
+
+def test_another_videos_file_beside_it_is_passed_over(place: Place) -> None:
+    path_beside(place.video).rename(place.saves / "right.svi.safetensors")
+    save(make(), path_beside(place.video))
+    assert place.search() == (place.handover.id, "")
+    (place.saves / "right.svi.safetensors").unlink()
+    assert place.search() == (None, "clip.svi.safetensors belongs to another video")
+
+
+def test_settings_in_a_json_beside_the_video(place: Place) -> None:
+    place.video = place.video.rename(place.saves / "renamed.mp4")
+    (place.saves / "renamed.json").write_text(json.dumps(place.metadata), encoding="utf-8")
+    place.metadata = None
+    assert place.search() == (place.handover.id, "")
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", "[" * 200_000, '{"svi": {"id": 3}}'])
+def test_a_broken_json_beside_the_video_says_nothing(place: Place, content: str) -> None:
+    (place.saves / "clip.json").write_text(content)
+    place.metadata = None
+    assert place.search() == (place.handover.id, "")
+
+
+def test_none_at_all(place: Place) -> None:
+    path_beside(place.video).unlink()
+    assert place.search() == (None, "there is no hand-over file of clip.mp4")
+
+
+def test_a_video_that_is_not_a_file(place: Place) -> None:
+    found, reason = place.search(place.saves / "part of clip.mp4|start=3")
+    assert found is None
+    assert "not a file" in reason
+
+
+def test_a_broken_file_is_a_reason(place: Place) -> None:
+    beside = path_beside(place.video)
+    beside.write_bytes(beside.read_bytes()[:-5])
+    found, reason = place.search()
+    assert found is None
+    assert "cut off" in reason
+
+
+def test_a_broken_file_beside_and_a_whole_copy_in_the_folder(place: Place) -> None:
+    beside = path_beside(place.video)
+    shutil.copy(beside, place.saves / "copy.svi.safetensors")
+    beside.write_bytes(b"broken")
+    assert place.search() == (place.handover.id, "")
+
+
+def test_an_enlarged_video_is_refused(place: Place) -> None:
+    place.size = (64, 64)
+    found, reason = place.search()
+    assert (found, reason) == (None, "clip.mp4 is 64x64, its hand-over file 32x32")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"film_grain_intensity": 0.2}, "given film grain"),
+        ({"spatial_upsampling": "lanczos2"}, "enlarged"),
+        ({"temporal_upsampling": "rife2"}, "given more frames a second"),
+    ],
+)
+def test_a_post_processed_video_is_refused(place: Place, setting: dict, words: str) -> None:
+    place.metadata = {**place.metadata, **setting}  # type: ignore[dict-item]
+    found, reason = place.search()
+    assert found is None
+    assert words in reason
+
+
+@pytest.mark.parametrize(
+    "wanted", ["../../secret", "/etc/passwd", "*", "?" * 32, "A" * 32, "0" * 33, 7, None, ["x"]]
+)
+def test_only_an_id_is_ever_looked_for(place: Place, wanted: object, monkeypatch) -> None:
+    """Metadata that names a path, in any field: no file is opened but those of known folders."""
+    secret = place.elsewhere / "secret.svi.safetensors"
+    save(make(), secret)
+    path_beside(place.video).unlink()
+    place.metadata = {
+        "svi": {"id": wanted, "path": str(secret), "file": "../elsewhere/secret.svi.safetensors"},
+        "video_source": str(secret),
+    }
+    opened: list[str] = []
+    real = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda self, *a, **k: opened.append(str(self)) or real(self, *a, **k)
+    )
+    found, _ = place.search()
+    assert found is None
+    assert str(secret) not in opened
+
+
+def test_searching_a_folder_of_many_reads_headers_only(place: Place) -> None:
+    for number in range(300):
+        save(make(), place.saves / f"{number}.svi.safetensors")
+    copy = place.elsewhere / "upload.mp4"
+    shutil.copy(place.video, copy)
+    assert place.search(copy)[0] == place.handover.id
+
+
+def test_the_console_says_why(place: Place, capsys) -> None:
+    path_beside(place.video).unlink()
+    assert continuing.find(place.video, [place.saves]) is None
+    said = capsys.readouterr().out
+    assert said == (
+        "[SVI] there is no hand-over file of clip.mp4: the end of the video is encoded again\n"
+    )
+
+
+# -- saving -------------------------------------------------------------------------------------
+
+
+def a_run(**changes) -> Run:
+    """A run whose second window has just been generated."""
+    run = Run(Settings(), Chain(size=Size(17), seed=7, prompts=("one", "two")), [Size(17)] * 2)
+    for number, prompt in ((1, "one"), (2, "two")):
+        run.begin(number, 7, prompt)
+    run.latents = torch.full((16, 1, 4, 4), 2.0)
+    run.tail = film()[:, -9:]
+    run.anchors = {0: torch.full((16, 1, 4, 4), 3.0)}
+    for name, value in changes.items():
+        setattr(run, name, value)
+    return run
+
+
+def test_what_is_remembered(tmp_path: Path) -> None:
+    run, configs = a_run(), {"type": "WanGP v12.60", "num_inference_steps": 4, "flow_shift": 5.0}
+    continuing.remember(run, str(tmp_path / "clip.mp4"), configs)
+    kept = load(tmp_path / "clip.svi.safetensors")
+    assert configs["svi"] == {"id": kept.id, "windows": 2, "seeds": [7, 49]}
+    json.dumps(configs)
+    assert (kept.frames, kept.windows, kept.base_seed, kept.seeds_used) == (29, 2, 7, (7, 49))
+    assert (kept.prompts, kept.window_frames, kept.model_type) == (("one", "two"), 17, MODEL_TYPE)
+    assert kept.settings["num_inference_steps"] == 4
+    assert kept.wangp_version == "WanGP v12.60"
+    assert torch.equal(kept.latents, torch.full((16, 1, 4, 4), 2.0))
+    assert kept.anchor is None
+    assert torch.equal(kept.anchor_in_force, torch.full((16, 1, 4, 4), 3.0))
+
+
+def test_each_hand_over_names_the_one_before(tmp_path: Path) -> None:
+    run = a_run(prompts=["one"])
+    continuing.remember(run, str(tmp_path / "1.mp4"), {})
+    run.begin(2, 7, "two")
+    continuing.remember(run, str(tmp_path / "2.mp4"), {})
+    first, second = (load(tmp_path / f"{k}.svi.safetensors") for k in (1, 2))
+    assert first.settings["previous"] is None
+    assert second.settings["previous"] == first.id
+
+
+def test_a_continued_chain_keeps_its_start_anchor_and_history(tmp_path: Path) -> None:
+    before = make(
+        start_anchor=torch.full((16, 1, 4, 4), 8.0),
+        anchor=torch.full((16, 1, 4, 4), 9.0),
+        seeds_used=(1, 43),
+        prompts=("a", "b"),
+        anchors_used=2,
+        windows=2,
+        frames=29,
+    )
+    run = a_run(handover=before, anchors={0: before.anchor_in_force})
+    continuing.remember(run, str(tmp_path / "clip.mp4"), {})
+    kept = load(tmp_path / "clip.svi.safetensors")
+    assert kept.seeds_used == (1, 43, 7, 49)
+    assert kept.prompts == ("a", "b", "one", "two")
+    assert kept.anchors_used == 2
+    assert torch.equal(kept.start_anchor, before.start_anchor)
+    assert torch.equal(kept.anchor_in_force, before.anchor_in_force)
+
+
+def test_anchors_given_to_a_continued_video_without_a_hand_over(tmp_path: Path) -> None:
+    """Its start image was never encoded: the anchor in force takes its place."""
+    chain = Chain(size=Size(17), anchors=1, source_frames=29, windows_before=2)
+    run = a_run(chain=chain, anchors={1: torch.full((16, 1, 4, 4), 6.0)})
+    latents, tail = run.latents, run.tail
+    run.begin(1, 7, "one")
+    run.latents, run.tail = latents, tail
+    continuing.remember(run, str(tmp_path / "clip.mp4"), {})
+    kept = load(tmp_path / "clip.svi.safetensors")
+    assert torch.equal(kept.start_anchor, torch.full((16, 1, 4, 4), 6.0))
+
+
+def test_a_short_source_that_serves_as_start_image(tmp_path: Path) -> None:
+    run = a_run(anchors={START: torch.full((16, 1, 4, 4), 6.0)}, prompts=["one"])
+    continuing.remember(run, str(tmp_path / "clip.mp4"), {})
+    assert load(tmp_path / "clip.svi.safetensors").start_anchor[0, 0, 0, 0] == 6
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG])
+def test_what_cannot_be_written_is_said_and_the_video_goes_on(
+    tmp_path: Path, capsys, monkeypatch, error: int
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(files.os, "fsync", fail)
+    configs: dict = {}
+    continuing.remember(a_run(), str(tmp_path / "clip.mp4"), configs)
+    said = capsys.readouterr().out
+    assert said.startswith("[SVI] The hand-over file clip.svi.safetensors could not be written")
+    assert os.strerror(error) in said
+    assert configs == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_post_processed_window_has_no_hand_over(tmp_path: Path, capsys) -> None:
+    configs = {"film_grain_intensity": 0.1}
+    continuing.remember(a_run(), str(tmp_path / "clip.mp4"), configs)
+    assert "given film grain" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    assert "svi" not in configs
+
+
+def test_a_stopped_window_leaves_nothing(tmp_path: Path) -> None:
+    for missing in ("latents", "tail"):
+        continuing.remember(a_run(**{missing: None}), str(tmp_path / "clip.mp4"), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- checking -----------------------------------------------------------------------------------
+
+
+def continued(handover: HandOver, motion: int = 1, frames: int = 17, **chain) -> Run:
+    run = Run(Settings(), Chain(size=Size(21, motion), source_frames=frames, **chain))
+    run.handover = handover
+    run.source = Source(film()[:, :1], film(), frames)
+    return run
+
+
+def test_a_hand_over_that_fits_stays(capsys) -> None:
+    run = continued(make())
+    continuing.verify(run)
+    assert run.handover is not None
+    assert "as if never stopped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (lambda: continued(make(), motion=2), "1 motion latents, and 2 are asked"),
+        (lambda: continued(make(), frames=16), "17 frames, and 16"),
+        (lambda: continued(make(), fps=24.0), "16 frames a second"),
+        (lambda: continued(make(fps=15.0)), "15 frames a second"),
+        (lambda: continued(make(model_type="other")), "the model other"),
+        (lambda: continued(make(fingerprint=fingerprint(255 - film()))), "last frames"),
+    ],
+)
+def test_one_that_does_not_fit_is_dropped_with_the_reason(run, words: str, capsys) -> None:
+    run = run()
+    continuing.verify(run)
+    assert run.handover is None
+    said = capsys.readouterr().out
+    assert words in said
+    assert "encoded again" in said
+
+
+# -- deleting -----------------------------------------------------------------------------------
+
+
+def test_a_deleted_videos_file_goes_and_others_stay(place: Place) -> None:
+    other = place.saves / "other.mp4"
+    other.write_bytes(b"video")
+    save(make(), path_beside(other))
+    gen = {"file_list": [str(other), str(place.video)]}
+
+    def record(video_path, configs, gen, replace_last_file=False):
+        """WanGP's: the new file takes the place of the last one, which is deleted."""
+        old, gen["file_list"][-1] = gen["file_list"][-1], video_path
+        Path(old).unlink()
+        return "its result"
+
+    new = str(place.saves / "new.mp4")
+    save(make(), path_beside(new))
+    assert continuing.recorded({}, record, new, {}, gen=gen, replace_last_file=True) == "its result"
+    left = {p.name for p in place.saves.iterdir()}
+    assert left == {"other.mp4", "other.svi.safetensors", "new.svi.safetensors"}
+
+
+def test_a_video_that_is_kept_keeps_its_file(place: Place) -> None:
+    gen = {"file_list": [str(place.video)]}
+    continuing.recorded({}, lambda path, configs, gen: gen["file_list"].append(path), "n", {}, gen)
+    assert path_beside(place.video).exists()
+
+
+def test_a_file_of_that_name_that_is_not_ours_stays(place: Place) -> None:
+    beside = path_beside(place.video)
+    beside.write_bytes(b"something of the user's")
+    continuing.forget(place.video)
+    assert beside.exists()
+
+
+def test_read_id(place: Place) -> None:
+    beside = path_beside(place.video)
+    assert read_id(beside) == place.handover.id
+    assert read_id(place.video) is None
+    assert read_id(place.saves) is None
+    assert read_id(place.saves / "none") is None
+    newer = dataclasses.replace(place.handover)
+    save(newer, beside)
+    assert read_id(beside) == newer.id
