@@ -8,6 +8,7 @@ A scenario is {"name", "set": {setting: value, ...}} and, all optional,
     "ends"       number of end images
     "continue"   name of an earlier scenario whose video is continued ("V"); "last": true for "L"
     "extra"      {"2": 1}: while window 2 runs, one more window is asked for
+    "config"     entries of WanGP's configuration, such as {"metadata_type": "json"}
     "fake"       true: no transformer, no VAE; frames are counted, not looked at
 Results: OUT/results.json, and OUT/<name>.npz with y, noise, latents, frames of each window.
 """
@@ -68,6 +69,7 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     pipe.recorder = tiny.Recorder(pipe)
     pipes["last"] = pipe
     count_encodes(pipe)
+    show_colour_reference(pipe)
     if scenario.get("fake"):
         make_fake(pipe)
     modules = {"transformer": pipe.model, "vae": pipe.vae.model}
@@ -76,12 +78,13 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     recorded = pipe.generate
 
     def generate(*a, **k):
-        pipe.encoded, pipe.encodings = [], []
+        pipe.encoded, pipe.encodings, pipe.reference = [], [], None
         extra = scenario.get("extra", {}).get(str(k.get("window_no")), 0)
         gen["extra_windows"] = gen.get("extra_windows", 0) + extra
         result = recorded(*a, **k)
         pipe.recorder.windows[-1]["encoded"] = pipe.encoded
         pipe.recorder.windows[-1]["encodings"] = pipe.encodings
+        pipe.recorder.windows[-1]["reference"] = pipe.reference
         pipe.recorder.windows[-1]["status"] = [gen.get("window_no"), gen.get("total_windows")]
         return result
 
@@ -99,6 +102,19 @@ def count_encodes(pipe):
         return z
 
     pipe.vae.model.encode = encode
+
+
+def show_colour_reference(pipe):
+    """Record the frame that colours are matched with."""
+    module = sys.modules[type(pipe).__module__]
+    real = getattr(module.match_and_blend_colors, "real", module.match_and_blend_colors)
+
+    def match(videos, reference, *a, **k):
+        pipe.reference = reference[0].float().clone()
+        return real(videos, reference, *a, **k)
+
+    match.real = real
+    module.match_and_blend_colors = match
 
 
 def make_fake(pipe):
@@ -201,6 +217,8 @@ for scenario in scenarios:
         if not scenario.get("last"):
             settings["video_source"] = made.get(source, source)
     settings.update(scenario.get("set", {}))
+    wgp.server_config.update(metadata_type="metadata", keep_intermediate_sliding_windows=1)
+    wgp.server_config.update(scenario.get("config", {}))
     path = folder / "settings.json"
     path.write_text(json.dumps(settings))
     wgp.save_path = wgp.image_save_path = str(folder)
@@ -229,7 +247,7 @@ for scenario in scenarios:
         made[scenario["name"]] = str(videos[-1])
     arrays = {}
     for k, window in enumerate(windows, 1):
-        for name in ("y", "noise", "latents", "frames"):
+        for name in ("y", "noise", "latents", "frames", "reference"):
             if torch.is_tensor(window.get(name)) and not scenario.get("fake"):
                 arrays[f"{name}{k}"] = window[name].numpy()
         for i, encoding in enumerate(window.get("encodings", [])):
@@ -246,6 +264,7 @@ for scenario in scenarios:
             "videos": [{"path": str(v), "frames": frames_in(str(v))} for v in videos],
             "files": sorted(p.name for p in folder.iterdir()),
             "metadata": comment_in(str(videos[-1])) if videos else {},
+            "version": wgp.WanGP_version,
             "windows": [
                 {
                     "prompt": w["kwargs"].get("input_prompt"),
