@@ -88,6 +88,7 @@ def drive(tree, scenarios, out):
         "TRANSFORMERS_OFFLINE": "1",
         "GRADIO_ANALYTICS_ENABLED": "False",
         "PYTHONPATH": str(HOST / "stubs"),
+        "OMP_NUM_THREADS": os.environ.get("WANGP_THREADS", "2"),
     }
     if '"9.' in next(
         line

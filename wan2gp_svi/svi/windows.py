@@ -42,16 +42,24 @@ def floor_frames(frames: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What one window generates: frames (4k+1), its motion latents, frames discarded at its end."""
+    """What one window generates: frames (4k+1), and how many of them the next one starts from.
+
+    SVI 2.0 Pro hands over `motion_latents`; the other modes of the family `motion_frames`, decoded
+    (then `motion_latents` does not count). `discard` frames at its end are not delivered.
+    """
 
     frames: int
     motion_latents: int = 1
     discard: int = 0
+    motion_frames: int = 0
 
     @property
     def overlap(self) -> int:
-        """Leading frames of a later window that repeat what is known: anchor and motion."""
-        return 1 + VAE_STRIDE * self.motion_latents
+        """Leading frames of a later window that repeat what is known.
+
+        The anchor's and those of the motion latents, or the motion frames.
+        """
+        return self.motion_frames or 1 + VAE_STRIDE * self.motion_latents
 
     @property
     def adds(self) -> int:
@@ -66,8 +74,8 @@ class Window:
     `number` counts from 1 in this run, `index` from 1 at the start of the whole video. Frames
     `start` to `stop` (exclusive, from 0 in the whole video, source included) are the ones that it
     delivers: of the `frames` that it generates, `drop_front` are dropped at the front and `discard`
-    at the back. `motion_latents` is 0 where the window has none to start from. `anchor` is the
-    number of the anchor image, 0 for the start image of the whole video.
+    at the back. `motion_latents` is 0 where the window starts from none. `anchor` is the number of
+    the anchor image, 0 for the start image of the whole video.
     """
 
     number: int
@@ -151,6 +159,8 @@ def check(chain: Chain) -> None:
         )
     if not 1 <= size.motion_latents <= 16:
         raise UserError(f"{size.motion_latents} motion latents are not possible: use 1 to 16.")
+    if size.motion_frames and size.motion_frames % VAE_STRIDE != 1:
+        raise UserError(f"{size.motion_frames} motion frames are not possible: use 1, 5, 9 ...")
     if size.discard < 0 or size.discard % VAE_STRIDE:
         raise UserError(f"{size.discard} discarded frames are not possible: use a multiple of 4.")
     if size.adds < VAE_STRIDE:
@@ -219,7 +229,7 @@ def _layout(parts: Sequence[Size], chain: Chain) -> Iterator[Window]:
             number=number,
             index=index,
             frames=size.frames,
-            motion_latents=0 if on_image else size.motion_latents,
+            motion_latents=0 if on_image or size.motion_frames else size.motion_latents,
             drop_front=drop_front,
             discard=size.discard,
             start=start,

@@ -72,7 +72,7 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
     is saved all the same: the console says so.
     """
     if run.latents is None or run.tail is None or not run.windows:
-        return
+        return  # modes that hand over frames need no file: the video has them
     changed = post_processed(configs)
     if changed is not None:
         print(f"[SVI] no hand-over file: the video is {changed}, its frames are not the model's")

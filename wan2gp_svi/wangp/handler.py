@@ -13,8 +13,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from wan2gp_svi.svi.conditioning import MODES
 from wan2gp_svi.wangp.pipeline import MODEL_TYPE
-from wan2gp_svi.wangp.settings import CONTROLS
+from wan2gp_svi.wangp.settings import CONTROLS, MODE_CONTROL, MODES_OF
 
 PARENT = "i2v_2_2"
 
@@ -47,6 +48,13 @@ ABSENT = (
 )
 """What i2v_2_2 offers and this type does not: video to video."""
 
+PROFILES = {
+    MODEL_TYPE: "svi_2_pro",
+    "i2v": "svi_wan_2_1",
+    "i2v_2_2": "svi_wan_2_2",
+}
+"""Folders, under WanGP's profiles/, of this extension's profiles: a list of its own each."""
+
 DEFAULTS: dict[str, Any] = {
     "sliding_window_size": 81,
     "sliding_window_overlap": 4,
@@ -69,6 +77,7 @@ def attach(namespace: dict[str, Any]) -> None:
         _wrap(cls, "query_supported_types", lambda types: [*types, MODEL_TYPE])
         _wrap(cls, "query_family_maps", _related)
     _wrap_ours(cls, "query_model_def", _model_def)
+    _wrap_other(cls, "query_model_def", _with_modes)
     _wrap_ours(cls, "update_default_settings", _default_settings)
     _wrap_ours(cls, "fix_settings", _fixed_settings)
 
@@ -115,6 +124,33 @@ def _wrap_ours(cls: type, name: str, change: Callable[..., Any]) -> None:
     setattr(cls, name, staticmethod(call))
 
 
+def _wrap_other(cls: type, name: str, change: Callable[[str, dict], dict]) -> None:
+    """Pass what a static method says of another type that can run SVI through `change`."""
+    function = getattr(cls, name)
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        found = function(*args, **kwargs)
+        base = signature.bind(*args, **kwargs).arguments.get("base_model_type")
+        return change(base, found) if base in MODES_OF else found
+
+    setattr(cls, name, staticmethod(call))
+
+
+def _with_modes(base_model_type: str, found: dict) -> dict:
+    """A switch for the SVI modes of this type, and the folder of their profiles."""
+    modes = MODES_OF[base_model_type]
+    choices = [("Off", ""), *((MODES[name].name, name) for name in modes)]
+    ours = [{**MODE_CONTROL, "choices": choices}, CONTROLS[0]]
+    return {
+        **found,
+        "svi_modes": modes,
+        "custom_settings": [*found.get("custom_settings", []), *ours],
+        "profiles_dir": [*found.get("profiles_dir", []), PROFILES[base_model_type]],
+    }
+
+
 def _related(maps: tuple[dict, dict]) -> tuple[dict, dict]:
     """Settings pass between this type and i2v_2_2 when the user changes from one to the other."""
     equivalent, compatible = maps
@@ -126,7 +162,8 @@ def _model_def(function: Callable[..., dict], bound: inspect.BoundArguments) -> 
     found = function(*bound.args, **bound.kwargs)
     for name in ABSENT:
         found.pop(name, None)
-    return {**found, **MODEL_DEF}
+    folders = [*found.get("profiles_dir", []), PROFILES[MODEL_TYPE]]
+    return {**found, **MODEL_DEF, "profiles_dir": folders}
 
 
 def _default_settings(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:

@@ -30,12 +30,12 @@ from dataclasses import replace
 from typing import Any
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.prompts import prompts_for_windows
+from wan2gp_svi.svi.conditioning import MODES, Mode
 from wan2gp_svi.svi.windows import Chain, Size, check, floor_frames, layout, sizes
 from wan2gp_svi.wangp import continuing
 from wan2gp_svi.wangp import run as runs
 from wan2gp_svi.wangp.run import Run, Source
-from wan2gp_svi.wangp.settings import PREFIX, read
+from wan2gp_svi.wangp.settings import MODES_OF, PREFIX, read, read_mode
 
 TAIL = 64
 """Frames of a continued video that are kept at hand; only some of them are ever encoded."""
@@ -72,10 +72,13 @@ def _generate(namespace: dict[str, Any], original: Callable[..., Any], *args, **
     model_def = namespace["get_model_def"](given["model_type"]) or {}
     runs.set_current(None)
     edits = str(given.get("mode") or "").startswith("edit")
-    if not model_def.get("svi2pro") or given.get("image_mode") or edits:
+    if given.get("image_mode") or edits:
         return original(*args, **kwargs)
     try:
-        run = begin(namespace, given)
+        mode = mode_of(model_def, namespace["get_base_model_type"](given["model_type"]), given)
+        if mode is None:
+            return original(*args, **kwargs)
+        run = begin(namespace, given, mode)
     except UserError as error:
         raise _error(f"SVI: {error}") from error
     runs.set_current(run)
@@ -85,7 +88,24 @@ def _generate(namespace: dict[str, Any], original: Callable[..., Any], *args, **
         runs.set_current(None)
 
 
-def begin(namespace: dict[str, Any], given: dict[str, Any]) -> Run:
+def mode_of(model_def: Mapping[str, Any], base_type: str, given: Mapping[str, Any]) -> Mode | None:
+    """The SVI mode that a task runs in, None if it does not.
+
+    Raises `UserError` for a mode that this model cannot run.
+    """
+    if model_def.get("svi2pro"):
+        return MODES["pro"]
+    name = read_mode(_custom(given))
+    if name and name not in MODES_OF.get(base_type, ()):
+        fitting = ", ".join(MODES_OF.get(base_type, ())) or "none"
+        raise UserError(
+            f"The SVI mode {name!r} is not one of this model's ({fitting}): choose a profile made"
+            " for it, or switch SVI off."
+        )
+    return MODES[name] if name else None
+
+
+def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
     """The run for a task's arguments, which are changed to what WanGP is to be told.
 
     Raises `UserError` for what cannot be generated, before a model is loaded.
@@ -95,6 +115,7 @@ def begin(namespace: dict[str, Any], given: dict[str, Any]) -> Run:
         floor_frames(int(given["sliding_window_size"] or 81)),
         settings.motion_latents,
         int(given["sliding_window_discard_last_frames"] or 0) // 4 * 4,
+        mode.motion_frames,
     )
     path = _source_path(namespace, given)
     base_type = namespace["get_base_model_type"](given["model_type"])
@@ -102,9 +123,10 @@ def begin(namespace: dict[str, Any], given: dict[str, Any]) -> Run:
         namespace["get_computed_fps"](given["force_fps"], base_type, given["video_guide"], path)
     )
     handover = None
-    if path is not None:
+    if path is not None and not mode.motion_frames:
         handover = continuing.find(path, [namespace.get("save_path", "")])
     with_anchors = "I" in (given["video_prompt_type"] or "") and given["image_refs"]
+    with_anchors = with_anchors and not mode.motion_frames
     source_frames = 0 if path is None else _frames(namespace, path, given, fps)
     chain = Chain(
         size=size,
@@ -116,13 +138,13 @@ def begin(namespace: dict[str, Any], given: dict[str, Any]) -> Run:
         windows_before=handover.windows if handover else _windows_of(source_frames, size),
     )
     check(chain)
-    run = Run(settings, chain, sizes(int(given["video_length"]), chain, settings.exact))
+    run = Run(settings, chain, mode, sizes(int(given["video_length"]), chain, settings.exact))
     run.handover = handover
     run.written = written_prompts(namespace, given)
     if not any("[/" in prompt.replace(" ", "") for prompt in run.written):
         # Whatever is wrong in a timed prompt is told now; slash commands may still move windows.
-        spans = [window.seconds for window in layout(run.sizes, chain)]
-        prompts_for_windows(run.written, spans)
+        run.windows = layout(run.sizes, chain)
+        run.texts()
     changed = {
         "video_length": _told_length(run),
         "sliding_window_size": size.frames,
@@ -323,7 +345,7 @@ def _custom_settings(
 ) -> tuple:
     before = inputs.get("custom_settings")
     found, error = original(model_def, inputs, *args, **kwargs)
-    if error is None and model_def and model_def.get("svi2pro"):
+    if error is None and _may_be_svi(model_def):
         found = {**_ours(before), **(found or {})} or None
     return found, error
 
@@ -331,16 +353,18 @@ def _custom_settings(
 def _old_settings(
     namespace: dict[str, Any], original: Callable[..., Any], state, model_type, settings, *rest
 ) -> Any:
-    model_def = namespace["get_model_def"](model_type) or {}
-    if (
-        model_def.get("svi2pro")
-        and isinstance(settings, dict)
-        and "custom_settings" not in settings
-    ):
+    model_def = namespace["get_model_def"](model_type)
+    fresh = isinstance(settings, dict) and "custom_settings" not in settings
+    if fresh and _may_be_svi(model_def):
         kept = _ours((state.get(model_type) or {}).get("custom_settings"))
         if kept:
             settings["custom_settings"] = kept
     return original(state, model_type, settings, *rest)
+
+
+def _may_be_svi(model_def: Mapping[str, Any] | None) -> bool:
+    """Whether a model has settings of ours (handler.py gives them to it)."""
+    return bool(model_def and (model_def.get("svi2pro") or model_def.get("svi_modes")))
 
 
 def _ours(custom: Any) -> dict[str, Any]:

@@ -40,8 +40,9 @@ class Active:
 
 
 def is_svi(pipeline: Any) -> bool:
-    """Whether this pipeline's model runs SVI 2.0 Pro."""
-    return bool((getattr(pipeline, "model_def", None) or {}).get("svi2pro"))
+    """Whether this pipeline runs SVI: in a run of ours, or because its model is SVI 2.0 Pro."""
+    model_def = getattr(pipeline, "model_def", None) or {}
+    return runs.current() is not None or bool(model_def.get("svi2pro"))
 
 
 def attach(namespace: dict[str, Any]) -> None:
@@ -72,26 +73,26 @@ def _generate(pipeline: Any, original: Any, kwargs: dict[str, Any]) -> Any:
     window = run.begin(kwargs.get("window_no") or 1, kwargs["seed"], kwargs.get("input_prompt", ""))
     given = kwargs.get("input_video")
     if given is None:
-        raise ValueError("SVI 2 Pro needs a start image, or a video to continue.")
-    first: Tensor = given[:, -1:]
+        raise ValueError("SVI needs a start image, or a video to continue.")
+    if window.number == 1:
+        run.start = given[:, -1:].clone()
 
     def picture(number: int) -> Tensor:
         """The anchor image `number` as the VAE takes it, (3, 1, H, W), -1 to 1."""
         if number == 0 and run.source is not None:
             return runs.pixels(run.source.first)
         if number in (0, START):
-            return first
+            return torch.as_tensor(run.start)
         refs = kwargs.get("input_ref_images") or []
-        return _as_frame(refs[min(number, len(refs)) - 1], first)
+        return _as_frame(refs[min(number, len(refs)) - 1], given)
 
     n = run.size(window.number + 1).motion_latents
     tail = slice(window.kept_latents - n, window.kept_latents)
-    # Colours are compared with the anchor, never with the window before: that would accumulate.
     changed = {
         **kwargs,
         "seed": window.seed,
         "frame_num": window.frames,
-        "input_video": picture(window.anchor if window.number > 1 else 0),
+        "input_video": run.shown(window, picture),
         "input_ref_images": None,
         "prefix_video": None,
         "overlapped_latents": None,
@@ -113,8 +114,8 @@ def _generate(pipeline: Any, original: Any, kwargs: dict[str, Any]) -> Any:
     if not isinstance(result, dict) or result.get("x") is None:
         return result  # stopped by the user
     frames = result["x"]
-    if result.get("latent_slice") is not None:
-        run.finish(window, result["latent_slice"][0], frames)
+    latents = result.get("latent_slice")
+    run.finish(window, None if latents is None else latents[0], frames)
     return _as_host_expects(result, run, window, kwargs)
 
 
@@ -212,12 +213,12 @@ def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
     """Say in the console what SVI does in this window."""
     total = max(len(run.sizes), window.number)
     anchor = f"anchor {window.anchor}" if window.anchor else "the start image as anchor"
-    if window.motion_latents:
-        of = f"window {window.index - 1}" if window.index > 1 else "the video continued"
-        count = "1 latent" if window.motion_latents == 1 else f"{window.motion_latents} latents"
-        hand_over = f"hand-over {count} from {of}"
-    else:
-        hand_over = "no hand-over"
+    hand_over = "no hand-over"
+    if not (window.number == 1 and run.chain.starts_on_image):
+        count, what = window.motion_latents, "latent"
+        if run.mode.motion_frames:
+            count, what = run.mode.motion_frames, "frame"
+        hand_over = f"hand-over {count} {what}{'s' * (count > 1)} from window {window.index - 1}"
     print(
         f"[SVI] window {window.number}/{total}: frames {window.start + 1}-{window.stop},"
         f" {anchor}, seed {window.seed}, {hand_over}"

@@ -14,7 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wan2gp_svi.svi.conditioning import condition, pro_latents, scale_motion, with_end
+from wan2gp_svi.svi.conditioning import (
+    MODES,
+    Mode,
+    condition,
+    padded_video,
+    pro_latents,
+    scale_motion,
+    with_end,
+)
 from wan2gp_svi.svi.handover import HandOver
 from wan2gp_svi.svi.prompts import Segment, TimedPrompt, prompts_for_windows, segments_of
 from wan2gp_svi.svi.windows import Chain, Size, Window, floor_frames, layout
@@ -61,10 +69,13 @@ class Run:
     """See the module's text. `sizes` are the windows planned; more are full ones.
 
     `written` are the prompts as the user wrote them, `prompts` those of the windows so far.
+    `start` is the frame (3, 1, H, W) that the run's first window starts from, `tail` the last
+    frames that the last window delivered.
     """
 
     settings: Settings
     chain: Chain
+    mode: Mode = MODES["pro"]
     sizes: list[Size] = field(default_factory=list)
     asked: dict[str, Any] = field(default_factory=dict)
     handover: HandOver | None = None
@@ -75,6 +86,7 @@ class Run:
 
     windows: list[Window] = field(default_factory=list)
     anchors: dict[int, Tensor] = field(default_factory=dict)
+    start: Tensor | None = None
     latents: Tensor | None = None
     tail: Tensor | None = None
     prompts: list[str] = field(default_factory=list)
@@ -122,6 +134,11 @@ class Run:
         written = self.written or self.prompts
         shown = [written[min(k, len(written) - 1)] for k in range(len(self.prompts))]
         prompts = written if shown == self.prompts else self.prompts
+        repeat = self.mode.prompt_repeat
+        if repeat != 1:  # several windows share a prompt, or (0) all of them the first one
+            last = len(prompts) - 1
+            windows = range(len(self.windows))
+            prompts = [prompts[min(k // repeat, last) if repeat else 0] for k in windows]
         if len(set(prompts)) == 1:
             prompts = prompts[:1]
         return prompts_for_windows(prompts, [window.seconds for window in self.windows])
@@ -135,10 +152,19 @@ class Run:
         picture: Callable[[int], Tensor],
         end: Tensor | None = None,
     ) -> Tensor:
-        """y (20, T, h, w) of SVI 2.0 Pro. `picture` gives the anchor image of a number, or `START`.
+        """y (20, T, h, w) of a window. `picture` gives the anchor image of a number, or `START`.
 
         Nothing is encoded twice: an anchor that serves many windows is encoded for the first one.
         """
+        if self.mode.motion_frames:
+            video = padded_video(
+                self.motion_frames(window, picture),
+                picture(0),
+                window.frames,
+                self.mode.ref_pad_num,
+            )
+            known = self.mode.motion_frames if self.mode.ref_pad_cfg else 1
+            return condition(encode(video), window.frames, known)
         on_image = window.number == 1 and self.chain.starts_on_image
         anchor = self.anchor(START if on_image else window.anchor, encode, picture)
         motion = None if on_image else self.motion(window, encode)
@@ -177,11 +203,34 @@ class Run:
         frames = floor_frames(min(self.source.tail.shape[1], 4 * (n + TAIL_CONTEXT) + 1))
         return encode(pixels(self.source.tail[:, -frames:]))[:, -n:]
 
+    def shown(self, window: Window, picture: Callable[[int], Tensor]) -> Tensor:
+        """The frame (3, 1, H, W) that WanGP is shown as the window's start.
+
+        Colours are matched with it, so for Pro it is the anchor and never the window before: that
+        would accumulate. For the pixel modes it is also what CLIP sees: the first motion frame.
+        """
+        if self.mode.motion_frames:
+            return self.motion_frames(window, picture)[:, :1]
+        return picture(window.anchor if window.number > 1 else 0)
+
+    def motion_frames(self, window: Window, picture: Callable[[int], Tensor]) -> Tensor:
+        """The N frames (3, N, H, W), -1 to 1, that a window of the pixel modes starts from.
+
+        The first window of a video starts from its start image, N times (`test_svi.py`).
+        """
+        count = self.mode.motion_frames
+        if window.number == 1 and self.chain.starts_on_image:
+            return picture(START).expand(-1, count, -1, -1)
+        before = self.source.tail if window.number == 1 and self.source else self.tail
+        if before is None:
+            raise RuntimeError("the window before left no frames")
+        return pixels(before[:, -count:]).to(picture(0))
+
     # -- what a window leaves ------------------------------------------------------------------
 
-    def finish(self, window: Window, latents: Tensor, frames: Tensor) -> None:
+    def finish(self, window: Window, latents: Tensor | None, frames: Tensor) -> None:
         """Keep the hand-over of a window: its last kept latents (16, n, h, w), its last frames."""
-        self.latents = latents
+        self.latents = None if self.mode.motion_frames else latents
         kept = frames[:, window.drop_front : frames.shape[1] - window.discard]
         self.tail = kept[:, -9:].clone()
 

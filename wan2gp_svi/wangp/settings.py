@@ -67,6 +67,19 @@ CONTROLS: list[dict[str, Any]] = [
 ]
 
 
+MODES_OF = {"i2v": ("shot", "film", "tom", "unified"), "i2v_2_2": ("2.0",)}
+"""SVI modes of WanGP's base model types: Wan 2.1 and 2.2 Image2video 14B (svi/conditioning.py)."""
+
+MODE_CONTROL: dict[str, Any] = {
+    "id": "svi_mode",
+    "name": "SVI mode",
+    "label": "SVI mode: which SVI LoRA the profile has loaded decides it",
+    "type": "dropdown",
+    "default": "",
+}
+"""On models that run SVI beside other things; `choices` are added for each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a user may set; the defaults are the authors' way."""
@@ -100,6 +113,11 @@ def read(custom: Mapping[str, Any] | None) -> Settings:
         anchor_schedule=_whole_numbers("anchor_schedule", values.get("anchor_schedule", ())),
         exact=length == "exact",
     )
+
+
+def read_mode(custom: Mapping[str, Any] | None) -> str:
+    """The SVI mode in `custom_settings`, "" where there is none."""
+    return str((custom or {}).get(PREFIX + "mode") or "").strip().lower()
 
 
 def _seeds(value: Any) -> str | tuple[int, ...]:

@@ -40,13 +40,11 @@ import cpu_shim  # noqa: E402
 
 cpu_shim.install()
 import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from PIL import Image  # noqa: E402
-
-torch.set_num_threads(2)
 import tiny  # noqa: E402
+import torch  # noqa: E402
 import wgp  # noqa: E402
 from mmgp import offload  # noqa: E402
+from PIL import Image  # noqa: E402
 
 wgp.server_config["notification_sound_enabled"] = 0
 wgp.download_models = lambda *a, **k: None
@@ -65,11 +63,16 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     """Stands in for the handler's: a tiny pipeline, with a recorder around its generate()."""
     text_only = not model_def.get("i2v_class")
     kind = {"model_type": "t2v", "in_dim": 16} if text_only else {}
+    if base_model_type == "i2v":
+        kind = {"model_type": "i2v", "two_models": False}
     pipe = tiny.tiny_any2v(model_def, **kind)
+    if base_model_type == "i2v":
+        pipe.clip = Clip()
     pipe.recorder = tiny.Recorder(pipe)
     pipes["last"] = pipe
     count_encodes(pipe)
     show_colour_reference(pipe)
+    record_texts(pipe)
     if scenario.get("fake"):
         make_fake(pipe)
     modules = {"transformer": pipe.model, "vae": pipe.vae.model}
@@ -78,18 +81,33 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     recorded = pipe.generate
 
     def generate(*a, **k):
-        pipe.encoded, pipe.encodings, pipe.reference = [], [], None
+        pipe.encoded, pipe.encodings, pipe.seen, pipe.reference = [], [], [], None
+        pipe.texts = []
         extra = scenario.get("extra", {}).get(str(k.get("window_no")), 0)
         gen["extra_windows"] = gen.get("extra_windows", 0) + extra
         result = recorded(*a, **k)
         pipe.recorder.windows[-1]["encoded"] = pipe.encoded
         pipe.recorder.windows[-1]["encodings"] = pipe.encodings
+        pipe.recorder.windows[-1]["seen"] = pipe.seen
+        pipe.recorder.windows[-1]["text"] = pipe.texts
         pipe.recorder.windows[-1]["reference"] = pipe.reference
         pipe.recorder.windows[-1]["status"] = [gen.get("window_no"), gen.get("total_windows")]
         return result
 
     pipe.generate = generate
     return pipe, modules
+
+
+class Clip:
+    """In the place of Wan 2.1's CLIP: what it is shown decides its tokens."""
+
+    class model:
+        image_size = 32
+
+    def visual(self, frames):
+        pipes["last"].clip_saw = frames[0][:, 0].clone()
+        seed = int(frames[0].double().sum().abs().item() * 1000) % 2**31
+        return torch.randn(1, 257, 1280, generator=torch.Generator().manual_seed(seed)) * 0.1
 
 
 def count_encodes(pipe):
@@ -99,9 +117,25 @@ def count_encodes(pipe):
         pipe.encoded.append(int(x.shape[2]))
         z = real(x, *a, **k)
         pipe.encodings.append(z[0].clone())
+        pipe.seen.append(x[0].clone())
         return z
 
     pipe.vae.model.encode = encode
+
+
+def record_texts(pipe):
+    """The texts that are encoded, or taken from WanGP's cache of encoded ones."""
+    owner, name = pipe, "text_encoder"
+    if pipe.text_encoder_cache is not None:
+        owner, name = pipe.text_encoder_cache, "encode"
+    real = getattr(owner, name)
+
+    def encode(*a, **k):
+        prompts = a[0] if name == "text_encoder" else a[1]
+        pipe.texts += prompts
+        return real(*a, **k)
+
+    setattr(owner, name, encode)
 
 
 def show_colour_reference(pipe):
@@ -142,6 +176,7 @@ def make_fake(pipe):
             model.forward = lambda x, *a, **k: [torch.zeros_like(u) for u in x]
 
 
+torch.set_num_threads(int(os.environ.get("WANGP_THREADS", "2")))
 for handler in {id(h): h for h in wgp.model_types_handlers.values()}.values():
     if "i2v_2_2" in handler.query_supported_types():
         handler.load_model = staticmethod(load_model)
@@ -252,6 +287,7 @@ for scenario in scenarios:
                 arrays[f"{name}{k}"] = window[name].numpy()
         for i, encoding in enumerate(window.get("encodings", [])):
             arrays[f"encoding{k}_{i}"] = encoding.numpy()
+            arrays[f"seen{k}_{i}"] = window["seen"][i].numpy()
         if torch.is_tensor(window.get("y")):
             arrays[f"y{k}"] = window["y"].numpy()
     np.savez(OUT / f"{scenario['name']}.npz", **arrays)
@@ -270,6 +306,7 @@ for scenario in scenarios:
                     "prompt": w["kwargs"].get("input_prompt"),
                     "seconds": round(w["seconds"], 3),
                     "encoded": w.get("encoded"),
+                    "text": w.get("text"),
                     "status": w.get("status"),
                     "frames": int(w["frames"].shape[1]) if "frames" in w else 0,
                 }
