@@ -97,8 +97,9 @@ def _make(args: argparse.Namespace) -> dict[str, Any]:
         "Made by wan2gp-svi's small host: weights constructed and seeded, not trained. It shows"
         " how windows are planned, joined and continued, not what Wan can paint.",
         f"{len(windows)} windows, {len(frames)} frames at {FPS} a second. Each window sees its"
-        " anchor and the last latent of the window before. Seam: the change across a join over the"
-        " median change.",
+        " anchor and the last latent of the window before; words act as a tint from their time on.",
+        "Seam: the mean change of a pixel across the join, over the median of all changes from"
+        " frame to frame.",
     )
     sheet = contact_sheet(frames, rows, FPS, "wan2gp-svi: one video, window by window", notes)
     save_png(sheet, out / "contact-sheet.png")
@@ -199,8 +200,8 @@ def _task(windows: list[Window], window: int, size: tuple[int, int], seed: int) 
         "sliding_window_size": window,
         "video_length": windows[-1].stop - windows[0].start + (not new),
         "num_inference_steps": STEPS,
-        "guidance_scale": 2.0,
-        "guidance2_scale": 2.0,
+        "guidance_scale": 3.5,
+        "guidance2_scale": 3.5,
         "seed": seed,
     }
     if new:

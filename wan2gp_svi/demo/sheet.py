@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 WIDTH, MARGIN, INFO = 1400, 28, 236
-PAPER, INK, GREY, LINE = "#fbfaf6", "#1d2330", "#6b7280", "#d4d2ca"
+PAPER, INK, GREY, LINE, BLOCK = "#fbfaf6", "#1d2330", "#6b7280", "#d4d2ca", "#e6e3da"
 RUNS = ("#c2410c", "#6d28d9")  # joins within a run, joins across a hand-over file
 BARS = ("#dbe4f0", "#fde3c8", "#d9ecd4", "#f6d5dc")
 COLUMNS = 9
@@ -103,7 +102,7 @@ def _overview(draw: ImageDraw.ImageDraw, y: int, rows: Sequence[Row], fps: float
     font = _font(14)
     for row in rows:
         a, b = left + row.start * scale, left + row.stop * scale
-        draw.rectangle((a, y, b, y + 24), fill="#e6e3da")
+        draw.rectangle((a, y, b, y + 24), fill=BLOCK)
         words = f"window {row.number}, seed {row.seed}"
         draw.text((a + 10, y + 4), _wrap(words, font, b - a - 14, 1)[0], INK, font)
         if row.start:
@@ -168,17 +167,17 @@ def _row(sheet, draw, y, row: Row, frames, fps, layout) -> None:
             draw.text((a + 6, line_y + 25 + 17 * k), text, INK, _font(14))
 
 
-def save_png(image: Image.Image, path: Path, colours: int = 0) -> None:
-    """Whole or not at all; `colours` > 0 saves a palette of that many, a third of the size."""
-    buffer = io.BytesIO()
-    if colours:
-        image = image.quantize(
-            colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG
-        )
-    image.save(buffer, "PNG", optimize=True)
+def save_png(image: Image.Image, path: Path) -> None:
+    """As a PNG of 256 colours, a third of the size of all of them; whole or not at all."""
+    own = [ImageColor.getrgb(colour) for colour in (PAPER, INK, GREY, LINE, BLOCK, *RUNS, *BARS)]
+    room = 256 - len(own)
+    chosen = image.quantize(room, Image.Quantize.MEDIANCUT).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(chosen[: 3 * room] + [level for colour in own for level in colour])
     unfinished = path.with_name(f".{path.name}.part")
     try:
-        unfinished.write_bytes(buffer.getvalue())
+        few = image.quantize(palette=palette, dither=Image.Dither.NONE)
+        few.save(unfinished, "PNG", optimize=True)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

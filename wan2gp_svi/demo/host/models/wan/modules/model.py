@@ -54,6 +54,14 @@ def rotate(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
     return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
 
 
+def smooth(push: torch.Tensor, width: int = 7) -> torch.Tensor:
+    """Average over width x width latents of each frame, twice: clouds in place of a mosaic."""
+    frames = push.transpose(1, 2).flatten(0, 1)
+    for _ in range(2):
+        frames = F.avg_pool2d(frames, width, 1, width // 2, count_include_pad=False)
+    return frames.unflatten(0, (len(push), -1)).transpose(1, 2)
+
+
 def time_features(t: torch.Tensor, dim: int) -> torch.Tensor:
     """Sinusoids of time steps t (batch,) in 0..1000: (batch, dim)."""
     half = dim // 2
@@ -205,8 +213,8 @@ class WanModel(nn.Module):
     @staticmethod
     def _strength() -> torch.Tensor:
         """How far the transformer may move each channel: the hues most, fine detail least."""
-        of = {0: 0.30, 1: 1.0, 2: 1.0}
-        return torch.tensor([of[c] / (1 + 3 * (v + h)) for c, v, h in TERMS])[:, None, None, None]
+        of = (0.3, 1.3, 1.3)
+        return torch.tensor([of[c] / (1 + 4 * (v + h)) for c, v, h in TERMS])[:, None, None, None]
 
     def _seed_weights(self, seed: int) -> None:
         """Weights that keep variance, biases of 0, in a fixed order from one seed."""
@@ -219,7 +227,7 @@ class WanModel(nn.Module):
             else:
                 p.data = torch.randn(p.shape, generator=generator) / p[0].numel() ** 0.5
         for block in self.blocks:  # words speak up: a prompt is to be seen in the picture
-            block.cross_attn.v.weight.data *= 3  # type: ignore[union-attr, operator]
+            block.cross_attn.v.weight.data *= 10  # type: ignore[union-attr, operator]
         # The four latents of a patch get nearly the same push: no chequered pattern.
         rows = self.head.head.weight.data.unflatten(0, (-1, self.out_dim))
         self.head.head.weight.data = (0.25 * rows + 0.75 * rows.mean(0, keepdim=True) * 2).flatten(
@@ -273,7 +281,7 @@ class WanModel(nn.Module):
             tokens = tokens.flatten(2).transpose(1, 2)
             for block in self.blocks:
                 tokens = block(tokens, e6, words, grid, freqs)
-            push = torch.tanh(self.unpatchify(self.head(tokens, e), grid))  # type: ignore[arg-type]
+            push = smooth(torch.tanh(self.unpatchify(self.head(tokens, e), grid)))  # type: ignore[arg-type]
             shifted = mean + freedom * self.strength * push
             out.append(velocity(latents, sigma, shifted, GRAIN * freedom))
         return out
