@@ -42,18 +42,21 @@ def fingerprint(frames: Tensor) -> Tensor:
 
 def _thumbnails(frames: Tensor) -> Tensor:
     """The same, not rounded: float32."""
-    tail = frames[:, -FRAMES:].detach().cpu()
-    if tail.is_floating_point():
-        tail = tail.float().add(1).mul(127.5)
-    red, green, blue = tail.float().clamp(0, 255).unbind(0)
+    tail = frames[:, -FRAMES:].detach().cpu().unbind(1)
+    # One frame at a time: that fits the processor's cache, and no memory to speak of is taken.
+    return torch.stack([_thumbnail(frame) for frame in tail])
+
+
+def _thumbnail(frame: Tensor) -> Tensor:
+    """Of one frame (3, H, W): float32, shape(H, W)."""
+    if frame.is_floating_point():
+        frame = frame.float().add(1).mul(127.5)
+    red, green, blue = frame.float().clamp(0, 255)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    across = F.pad((luma[:, :, 1:] - luma[:, :, :-1]).abs(), (0, 1))
-    down = F.pad((luma[:, 1:] - luma[:, :-1]).abs(), (0, 0, 0, 1))
+    across = F.pad((luma[:, 1:] - luma[:, :-1]).abs(), (0, 1))
+    down = F.pad((luma[1:] - luma[:-1]).abs(), (0, 0, 0, 1))
     planes = [luma, 128 + 0.564 * (blue - luma), 128 + 0.713 * (red - luma), across + down]
-    cells = F.adaptive_avg_pool2d(
-        torch.stack(planes, dim=1), shape(frames.shape[2], frames.shape[3])[1:]
-    )
-    return cells.clamp(0, 255)
+    return F.adaptive_avg_pool2d(torch.stack(planes), shape(*luma.shape)[1:]).clamp(0, 255)
 
 
 def difference(stored: Tensor, frames: Tensor) -> str | None:

@@ -1,0 +1,313 @@
+"""Continuing a video in the real WanGP: the same as never having stopped, or the reason why not.
+
+Two processes of WanGP: the first makes the videos, then they are copied, renamed, cut and edited
+as people do, and the second continues them. The first two windows of a chain are those of the run
+of four, whose every window has its video and hand-over file; one chain is also made as a run of
+two, to see that this is the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from conftest import Outcome, drive
+
+from wan2gp_svi.svi.handover import load, path_beside
+from wan2gp_svi.svi.windows import Chain, Size, plan
+
+pytestmark = pytest.mark.slow
+
+SAME = [*itertools.product((0, 2), (1, 2), (0, 4))]  # anchor images, motion latents, discard
+NEW = 16  # frames that a continuation adds where nothing else is said
+
+
+def window_of(motion: int) -> int:
+    """17 frames, or 21 where two motion latents leave too little of it."""
+    return 17 if motion == 1 else 21
+
+
+def size_of(motion: int, discard: int) -> Size:
+    return Size(window_of(motion), motion, discard)
+
+
+def settings_of(motion: int, discard: int) -> dict:
+    return {
+        "sliding_window_size": window_of(motion),
+        "sliding_window_discard_last_frames": discard,
+        "custom_settings": {"svi_motion_latents": motion},
+    }
+
+
+def frames_of(windows: int, motion: int, discard: int) -> int:
+    size = size_of(motion, discard)
+    return size.frames - size.discard + (windows - 1) * size.adds
+
+
+def name_of(anchors: int, motion: int, discard: int) -> str:
+    return f"{anchors}-{motion}-{discard}"
+
+
+def made_first() -> list[dict]:
+    """Each chain in one run of four windows; the default one as a run of two, too."""
+    found: list[dict] = []
+    for case in SAME:
+        anchors, motion, discard = case
+        settings = settings_of(motion, discard)
+        settings["video_length"] = frames_of(4, motion, discard)
+        found.append({"name": f"whole {name_of(*case)}", "anchors": anchors, "set": settings})
+    found.append({"name": "half", "set": {"video_length": 29}})
+    found.append({"name": "grain", "set": {"video_length": 17, "film_grain_intensity": 0.5}})
+    found.append({"name": "json", "set": {"video_length": 29}, "config": {"metadata_type": "json"}})
+    found.append(
+        {
+            "name": "few files",
+            "set": {"video_length": 29},
+            "config": {"keep_intermediate_sliding_windows": 0},
+        }
+    )
+    return found
+
+
+def continue_half(name: str, video: str | Path, **settings) -> dict:
+    """A scenario that adds a third window to a chain of two."""
+    base = {"video_length": 13, "seed": -1, "prompt": "three"}
+    return {"name": name, "continue": str(video), "set": {**base, **settings}}
+
+
+class Stage:
+    """The videos of the first process, and what has been done to copies of them."""
+
+    def __init__(self, tree: Path, out: Path) -> None:
+        self.out = out / "second"
+        self.first = drive(tree, made_first(), out / "first")
+        self.scenarios: list[dict] = []
+        self.prepare()
+        self.second = drive(tree, self.scenarios, self.out)
+
+    def video(self, name: str, window: int = 0) -> Path:
+        """The video after that window; 0: after the last one."""
+        return Path(self.first[name].videos[window - 1]["path"])
+
+    def prepare(self) -> None:
+        add = self.scenarios.append
+        for case in SAME:
+            _, motion, discard = case
+            settings = settings_of(motion, discard)
+            settings["video_length"] = 1 + 2 * size_of(motion, discard).adds
+            settings["prompt"] = "three\nfour"
+            video = self.video(f"whole {name_of(*case)}", window=2)
+            add(continue_half(f"rest {name_of(*case)}", video, **settings))
+        half = self.video("half")
+        add({**continue_half("last video", half), "last": True})
+        # found, wherever it went
+        add(continue_half("uploaded", self.copy(half, "uploaded", "tmp/upload.mp4")))
+        shutil.copy(path_beside(half), self.folder("uploaded"))
+        add(continue_half("moved", self.copy(half, "moved", "usb/clip.mp4", with_file=True)))
+        renamed = self.copy(half, "renamed", "usb/new name.mp4")
+        shutil.copy(path_beside(half), renamed.parent / "old name.svi.safetensors")
+        add(continue_half("renamed", renamed))
+        add(continue_half("json", self.video("json")))
+        # what does not fit
+        whole = {"with_file": True}
+        add(continue_half("no file", self.copy(half, "no file", "usb/clip.mp4")))
+        add(continue_half("kept 20", half, keep_frames_video_source="20"))
+        add(continue_half("two latents", half, custom_settings={"svi_motion_latents": 2}))
+        cut = self.copy(half, "cut off", "usb/clip.mp4", **whole)
+        beside = path_beside(cut)
+        beside.write_bytes(beside.read_bytes()[:-7])
+        add(continue_half("cut off", cut))
+        bent = self.copy(half, "bent", "usb/clip.mp4", **whole)
+        content = bytearray(path_beside(bent).read_bytes())
+        content[len(content) // 3] ^= 255
+        content[60] ^= 4
+        path_beside(bent).write_bytes(content)
+        add(continue_half("bent", bent))
+        other = self.copy(half, "other video", "usb/clip.mp4")
+        shutil.copy(path_beside(self.video("whole 2-1-0", window=2)), path_beside(other))
+        add(continue_half("other video", other))
+        add(continue_half("grain", self.video("grain")))
+        for name, arguments in {
+            "one frame less": ["-frames:v", "28"],
+            "brighter": ["-vf", "eq=brightness=0.1"],
+            "mirrored": ["-vf", "hflip"],
+            "larger": ["-vf", "scale=128:128"],
+            "another rate": ["-r", "24"],
+        }.items():
+            add(continue_half(name, self.copy(half, name, "usb/clip.mp4", arguments, **whole)))
+        short = self.copy(half, "three frames", "usb/short.mp4", ["-frames:v", "3"])
+        add(continue_half("three frames", short))
+
+    def folder(self, scenario: str) -> Path:
+        """Where the second process saves: WanGP's own folder in that scenario."""
+        folder = self.out / scenario
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def copy(
+        self, video: Path, scenario: str, to: str, edit: list[str] | None = None, with_file=False
+    ) -> Path:
+        """A copy of a video in a folder of its own, edited by ffmpeg; metadata stays."""
+        target = self.out / "copies" / scenario / to
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if edit is None:
+            shutil.copy(video, target)
+        else:
+            command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-i", video]
+            command += [*edit, "-map_metadata", "0", "-c:v", "libx264", "-crf", "12"]
+            command += ["-pix_fmt", "yuv420p", target]
+            subprocess.run([str(part) for part in command], check=True)
+        if with_file:
+            shutil.copy(path_beside(video), path_beside(target))
+        return target
+
+
+@pytest.fixture(scope="module")
+def stage(svi_tree: Path, tmp_path_factory) -> Stage:
+    return Stage(svi_tree, tmp_path_factory.mktemp("continue"))
+
+
+def reasons(run: Outcome) -> list[str]:
+    return [line for line in run.svi if "encoded again" in line]
+
+
+def test_every_scenario_ran(stage: Stage) -> None:
+    for runs in (stage.first, stage.second):
+        assert {name: run.said[-800:] for name, run in runs.items() if not run.ok} == {}
+    assert len(stage.second) == len(stage.scenarios)
+
+
+def equal_windows(whole: Outcome, later: Outcome, drop: int) -> None:
+    """Windows 3 (and 4) of one run against window 1 (and 2) of the continuation."""
+    assert later.windows
+    for k in range(1, len(later.windows) + 1):
+        for name in ("y", "noise", "latents", "frames"):
+            one, other = whole.arrays[f"{name}{k + 2}"], later.arrays[f"{name}{k}"]
+            new = slice(drop, None) if name == "frames" else slice(None)
+            assert one.shape == other.shape, (name, k)
+            assert np.array_equal(one[:, new], other[:, new]), (name, k)
+
+
+@pytest.mark.parametrize("case", SAME, ids=lambda case: name_of(*case))
+def test_going_on_is_never_having_stopped(stage: Stage, case: tuple[int, int, int]) -> None:
+    anchors, motion, discard = case
+    whole = stage.first[f"whole {name_of(*case)}"]
+    later = stage.second[f"rest {name_of(*case)}"]
+    equal_windows(whole, later, size_of(motion, discard).overlap)
+    assert [v["frames"] for v in later.videos] == [v["frames"] for v in whole.videos[2:]]
+    assert [w["encoded"] for w in later.windows] == [[], []]
+    assert reasons(later) == []
+    assert len(whole.videos) == 4
+    assert later.metadata["svi"]["windows"] == 4
+    assert later.metadata["svi"]["seeds"] == whole.metadata["svi"]["seeds"] == [7, 49, 91, 133]
+    if anchors:  # image 2 serves from window 2 on, the first image never did
+        assert not np.array_equal(whole.arrays["y1"][4:, 0], whole.arrays["y3"][4:, 0])
+
+
+@pytest.mark.parametrize("case", SAME, ids=lambda case: name_of(*case))
+def test_hand_overs_of_both_ways_are_the_same(stage: Stage, case: tuple[int, int, int]) -> None:
+    """Where it matters: ids, the runs' prompts and the frames' fingerprints aside."""
+    whole = load(path_beside(stage.video(f"whole {name_of(*case)}")))
+    path = Path(stage.second[f"rest {name_of(*case)}"].videos[-1]["path"])
+    later = load(path_beside(path))
+    for name in ("latents", "start_anchor", "anchor_in_force", "fingerprint"):
+        assert np.array_equal(getattr(whole, name).numpy(), getattr(later, name).numpy()), name
+    for name in ("frames", "windows", "base_seed", "seeds_used", "prompts", "fps", "width"):
+        assert getattr(whole, name) == getattr(later, name), name
+
+
+def test_a_run_of_two_windows_is_the_first_half_of_one_of_four(stage: Stage) -> None:
+    half, whole = stage.first["half"], stage.first["whole 0-1-0"]
+    for k, name in itertools.product((1, 2), ("y", "noise", "latents", "frames")):
+        assert np.array_equal(half.arrays[f"{name}{k}"], whole.arrays[f"{name}{k}"]), (name, k)
+
+
+@pytest.mark.parametrize("name", ["last video", "uploaded", "moved", "renamed", "json"])
+def test_it_is_found_wherever_the_video_went(stage: Stage, name: str) -> None:
+    run = stage.second[name]
+    assert reasons(run) == []
+    assert "as if never stopped" in " ".join(run.svi)
+    equal_windows(stage.first["whole 0-1-0"], run, 5)
+    assert run.frames == 41
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no file", "no hand-over file of clip.mp4"),
+        ("kept 20", "29 frames, and 20 are to be continued"),
+        ("two latents", "1 motion latents, and 2 are asked"),
+        ("cut off", "cut off"),
+        ("bent", "clip.svi.safetensors"),
+        ("other video", "belongs to another video"),
+        ("one frame less", "29 frames, and 28 are to be continued"),
+        ("brighter", "last frames"),
+        ("mirrored", "last frames"),
+        ("larger", "clip.mp4 is 128x128, its hand-over file 64x64"),
+        ("another rate", "frames"),
+        ("grain", "given film grain"),
+    ],
+)
+def test_what_does_not_fit_is_encoded_again_and_said(stage: Stage, name: str, words: str) -> None:
+    run = stage.second[name]
+    assert len(reasons(run)) == 1, run.svi
+    assert words in reasons(run)[0]
+    source = {"kept 20": 20, "one frame less": 28, "grain": 17}.get(name, 29)
+    if name == "another rate":
+        source = round(29 * 24 / 16)
+    motion = 2 if name == "two latents" else 1
+    chain = Chain(size=Size(17, motion), source_frames=source, windows_before=2)
+    if name != "another rate":  # how many frames a resampled source has is WanGP's to say
+        assert run.frames == plan(13, chain)[-1].stop
+    # the anchor alone, and as much of the end as the causal VAE looks back on, in whole latents
+    encoded = run.windows[0]["encoded"]
+    assert encoded[0] == 1
+    assert encoded[1] % 4 == 1
+    assert encoded[1] >= min(source - 4, 4 * motion + 17)
+    motion_latents = run.arrays["encoding1_1"][:, -motion:]
+    assert np.array_equal(run.arrays["y1"][4:, 1 : 1 + motion], motion_latents)
+    assert not run.arrays["y1"][4:, 1 + motion :].any()
+
+
+def test_three_frames_are_a_start_image(stage: Stage) -> None:
+    run = stage.second["three frames"]
+    chain = Chain(size=Size(17), source_frames=3, windows_before=1)
+    assert run.frames == plan(13, chain)[-1].stop
+    assert run.windows[0]["encoded"] == [1]
+    assert not run.arrays["y1"][4:, 1:].any()
+
+
+def test_intermediate_hand_overs_go_with_their_videos(stage: Stage) -> None:
+    """`keep_intermediate_sliding_windows` came with WanGP 12; before, all videos are kept."""
+    run = stage.first["few files"]
+    videos = {Path(v["path"]).stem for v in run.videos}
+    beside = {name.removesuffix(".svi.safetensors") for name in run.files if ".svi." in name}
+    assert beside == videos
+    assert len(videos) in (1, 2)
+
+
+def test_no_hand_over_for_post_processed_windows(stage: Stage) -> None:
+    run = stage.first["grain"]
+    assert not [name for name in run.files if name.endswith(".svi.safetensors")]
+    assert any("no hand-over file: the video is given film grain" in line for line in run.svi)
+
+
+def test_metadata_is_wangps_and_has_the_id(stage: Stage) -> None:
+    run = stage.first["half"]
+    found = load(path_beside(stage.video("half")))
+    assert run.metadata["svi"]["id"] == found.id
+    assert run.metadata["model_type"] == "i2v_2_2_svi2pro"
+    settings = json.loads(stage.video("json").with_suffix(".json").read_text())
+    assert settings["svi"]["id"] == load(path_beside(stage.video("json"))).id
+
+
+def test_a_hand_over_is_small(stage: Stage) -> None:
+    """What is beside its tensors stays small: 832x480 then has under 1 MB."""
+    size = path_beside(stage.video("half")).stat().st_size
+    assert size < 3 * 16 * 8 * 8 * 4 + 16_000
