@@ -31,7 +31,7 @@ pythons=()
 for folder in ${named:+"$named" "$named/app"} "$here/.." "$here/../app" "$started_in"; do
     [ -f "$folder/wgp.py" ] || continue
     named=${named:-$folder}
-    for environment in venv .venv env ../env; do
+    for environment in venv .venv env ../env env_venv env_uv env_conda; do
         pythons+=("$folder/$environment/bin/python")
     done
 done

@@ -1,0 +1,113 @@
+"""install.bat: its quoting read from its text, and run under wine's cmd where that is to be had."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "install.bat"
+WINE, GCC = shutil.which("wine"), shutil.which("x86_64-w64-mingw32-gcc")
+
+# Stands in for python.exe: says which file it is and what it was given; too old with FAKE_OLD.
+FAKE_PYTHON = r"""
+#include <windows.h>
+#include <stdio.h>
+#include <stdlib.h>
+static void say(const wchar_t *text) {
+    char bytes[4096];
+    WideCharToMultiByte(CP_UTF8, 0, text, -1, bytes, sizeof bytes, 0, 0);
+    printf("[%s]\n", bytes);
+}
+int wmain(int count, wchar_t **given) {
+    wchar_t self[1024];
+    for (int i = 1; i < count; i++)
+        if (wcsstr(given[i], L"version_info")) return getenv("FAKE_OLD") ? 1 : 0;
+    GetModuleFileNameW(0, self, 1024);
+    say(self);
+    for (int i = 1; i < count; i++) say(given[i]);
+    return 4;
+}
+"""
+
+
+def commands() -> list[str]:
+    lines = SCRIPT.read_bytes().decode("ascii").splitlines()
+    return [line for line in lines if line and not line.startswith("rem ")]
+
+
+def test_it_is_ascii_with_windows_line_endings_and_a_screenful():
+    data = SCRIPT.read_bytes().replace(b"\r\n", b"\n")  # a checkout may have turned them
+    assert data.isascii() and b"\r" not in data
+    assert data.count(b"\n") <= 50
+
+
+def test_no_path_is_ever_outside_quotes():
+    """A path may hold spaces, & and parentheses, and cmd reads those outside quotes as its own."""
+    for line in commands():
+        outside = "".join(line.split('"')[::2])
+        assert not re.search(r"%(HERE|W|FOUND|WANGP_DIR|CONDA_PREFIX)%|%~dp0|%%~?P\b", outside) or (
+            outside.startswith("for %%P in")
+        ), line
+        assert line.count('"') % 2 == 0, line
+
+
+def test_nothing_expands_a_path_a_second_time():
+    """Delayed expansion eats !, and `call` reads % and ^ of its arguments again."""
+    lines = commands()
+    assert lines[1] == "setlocal DisableDelayedExpansion"
+    assert not any(re.match(r"\s*call\b", line) for line in lines)
+
+
+def test_the_window_stays_open_and_the_exit_code_is_the_commands():
+    assert commands()[-3:] == ["echo.", "pause", "exit /b %CODE%"]
+
+
+@pytest.fixture(scope="module")
+def fake_python(tmp_path_factory) -> Path:
+    if WINE is None or GCC is None:
+        pytest.skip("needs wine and x86_64-w64-mingw32-gcc")
+    folder = tmp_path_factory.mktemp("fake")
+    (folder / "fake.c").write_text(FAKE_PYTHON)
+    command = [GCC, "-municode", "-o", "python.exe", "fake.c"]
+    subprocess.run(command, cwd=folder, check=True)
+    return folder / "python.exe"
+
+
+def wine(folder: Path, *command: str, **environment: str) -> tuple[int, list[str]]:
+    """Runs a batch file in wine's cmd with nobody at the keyboard: exit code, lines it printed."""
+    done = subprocess.run(
+        [str(WINE), "cmd", "/c", *command], cwd=folder, stdin=subprocess.DEVNULL,
+        capture_output=True, timeout=120,
+        env={**os.environ, "WINEDEBUG": "-all", "LC_ALL": "C.UTF-8", **environment},
+    )  # fmt: skip
+    return done.returncode, done.stdout.decode("utf-8", "replace").splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["venv", "env", "env_uv"])
+def test_under_wine_it_finds_wangps_python_and_hands_every_word_on(fake_python, tmp_path, where):
+    root = tmp_path / "Wän 2 (GP) & co!"
+    (root / where / "Scripts").mkdir(parents=True)
+    shutil.copy(fake_python, root / where / "Scripts" / "python.exe")
+    (root / "wan2gp-svi").mkdir()
+    shutil.copy(SCRIPT, root / "wan2gp-svi")
+
+    # As another batch file calls it; wine's `call` loses the exit code, so that is asked below.
+    driver = '@echo off\ncall "wan2gp-svi\\install.bat" status --wangp "Z:\\x y & z!"\n'
+    (root / "driver.bat").write_text(driver)
+    _, said = wine(root, "driver.bat")
+    assert said[0].endswith(f"\\Wän 2 (GP) & co!\\{where}\\Scripts\\python.exe]")
+    assert said[3].endswith("\\Wän 2 (GP) & co!\\wan2gp-svi\\.]")
+    assert said[4:7] == ["[status]", "[--wangp]", "[Z:\\x y & z!]"]
+    assert said[-1].startswith("Press any key")
+
+    code, said = wine(root / "wan2gp-svi", "install.bat")
+    assert (code, said[4]) == (4, "[install]")
+
+    code, said = wine(root / "wan2gp-svi", "install.bat", FAKE_OLD="1")
+    assert code == 1
+    assert said[0].startswith("wan2gp-svi: Python 3.10 or newer was not found.")
+    assert said[-1].startswith("Press any key")
