@@ -1,6 +1,6 @@
 """Installs into every WanGP commit that touched a hooked file, and takes it out again.
 
-    python tools/every_wangp_commit.py GIT_DIR [--since 2025-11-01] [--crlf] [--out results.json]
+    python tools/every_wangp_commit.py GIT_DIR [--jobs 2] [--crlf] [--out results.json]
 
 GIT_DIR is the git directory of a WanGP clone; nothing in it is changed. For each commit: check its
 Python and JSON files out, install, compile every patched file, ask status, uninstall, and compare
@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -41,31 +43,43 @@ def main() -> int:
     parser.add_argument("git_dir", metavar="GIT_DIR")
     parser.add_argument("--since", default="2025-11-01", metavar="DATE")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="each N-th commit only")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="this many at a time")
     parser.add_argument("--crlf", action="store_true", help="give the four files CRLF endings")
     parser.add_argument("--out", metavar="FILE", help="write each commit's result as JSON")
     args = parser.parse_args()
 
-    results = []
-    with tempfile.TemporaryDirectory(prefix="every-wangp-") as folder:
-        root = checkout_folder(Path(args.git_dir), Path(folder) / "WanGP")
-        listed = git(
-            root, "rev-list", "--full-history", f"--since={args.since}", "HEAD", "--", *FILES
-        )
-        commits = listed.split()[:: -args.every]  # oldest first
-        for number, commit in enumerate(commits, 1):
-            git(root, "checkout", "-q", "-f", commit)
-            result = {"commit": commit, "date": git(root, "log", "-1", "--format=%cs").strip()}
-            result.update(one(root, args.crlf))
-            results.append(result)
-            if result["result"] not in (WHOLE, NO_PYTHON):
-                print(f"{commit[:8]} {result['version']}: {result['result']}", flush=True)
-                git(root, "clean", "-fdxq")
-            if number % 50 == 0:
-                print(f"{number} of {len(commits)} commits done", file=sys.stderr, flush=True)
+    git_dir = Path(args.git_dir).resolve()
+    listed = git(
+        git_dir, "rev-list", "--full-history", f"--since={args.since}", "HEAD", "--", *FILES
+    )
+    commits = listed.split()[:: -args.every]  # oldest first
+    share = -(-len(commits) // args.jobs)
+    shares = [commits[at : at + share] for at in range(0, len(commits), share)]
+    with ProcessPoolExecutor(args.jobs) as pool:
+        done = pool.map(partial(several, git_dir, args.crlf), shares)
+        results = [result for of_share in done for result in of_share]
     if args.out:
         Path(args.out).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(table(results))
     return 0 if all(r["result"] in (WHOLE, NO_PYTHON) for r in results) else 1
+
+
+def several(git_dir: Path, crlf: bool, commits: list[str]) -> list[dict]:
+    """The result of each of these commits, one after the other in one checkout."""
+    results = []
+    with tempfile.TemporaryDirectory(prefix="every-wangp-") as folder:
+        root = checkout_folder(git_dir, Path(folder) / "WanGP")
+        for number, commit in enumerate(commits, 1):
+            git(root, "checkout", "-q", "-f", commit)
+            result = {"commit": commit, "date": git(root, "log", "-1", "--format=%cs").strip()}
+            result.update(one(root, crlf))
+            results.append(result)
+            if result["result"] not in (WHOLE, NO_PYTHON):
+                print(f"{commit[:8]} {result['version']}: {result['result']}", flush=True)
+                git(root, "clean", "-fdxq")
+            if number % 20 == 0:
+                print(f"{number} of {len(commits)} commits done", file=sys.stderr, flush=True)
+    return results
 
 
 def checkout_folder(git_dir: Path, root: Path) -> Path:
@@ -87,32 +101,30 @@ def one(root: Path, crlf: bool) -> dict[str, object]:
     found: dict[str, object] = {"version": wangp.version, "native": wangp.native_svi}
     began = time.perf_counter()
     try:
-        for path in files:
-            compile(path.read_bytes(), path, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError):
-        said = NO_PYTHON
-        try:
-            run("install", root)
-            said = "installed although a file does not parse"
-        except UserError:
-            pass
-        return {**found, "result": said if snapshot(root) == before else "changed and refused"}
-    began = time.perf_counter()
-    try:
         run("install", root)
     except UserError as error:
-        return {**found, "result": f"refused: {error}"}
+        broken = "does not parse as Python" in str(error) and not all(map(parses, files))
+        unchanged = snapshot(root) == before
+        refused = NO_PYTHON if broken else f"refused: {error}"
+        return {**found, "result": refused if unchanged else f"changed, and {refused}"}
     found["seconds"] = round(time.perf_counter() - began, 3)
     for path in files:
-        compile(path.read_bytes(), path, "exec", dont_inherit=True)
-        if b"wan2gp-svi" not in path.read_bytes():
-            return {**found, "result": f"{path.name} has no hook"}
+        if not parses(path) or b"wan2gp-svi" not in path.read_bytes():
+            return {**found, "result": f"{path.name} has no hook, or does not compile with it"}
     if run("status", root) != 0:
         return {**found, "result": "status is not whole"}
     run("uninstall", root)
     if snapshot(root) != before:
         return {**found, "result": "not identical after uninstall"}
     return {**found, "result": WHOLE}
+
+
+def parses(path: Path) -> bool:
+    try:
+        compile(path.read_bytes(), path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def run(command: str, root: Path) -> int:
