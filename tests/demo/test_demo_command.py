@@ -163,6 +163,23 @@ def test_one_run_and_a_continued_one_give_the_same_bits(made):
         assert torch.equal(continued[name], at_once[name]), name
 
 
+def test_words_act_from_their_time_on(made):
+    """The same window with and without a timed part: the frames differ where the part holds."""
+    host = made / "host"
+    task = json.loads((host / "chain.json").read_text(encoding="utf-8")) | {"video_length": 33}
+    prompts = {"plain": "a quiet sea", "timed": "a quiet sea (at 1 second: storm and lightning)"}
+    tasks = [task | {"prompt": p, "output_filename": name} for name, p in prompts.items()]
+    (host / "words.json").write_text(json.dumps(tasks), encoding="utf-8")
+    subprocess.run([sys.executable, "wgp.py", "--process", "words.json"], cwd=host, check=True)
+    plain, timed = (
+        command._frames(host / "outputs" / f"{name}.mp4", (64, 64)).astype(float)
+        for name in prompts
+    )
+    change = np.abs(plain - timed).mean((1, 2, 3))
+    assert change[16:].mean() > 5 * change[:13].mean()  # 1 s is frame 16, its latent begins at 13
+    assert change[16:].min() > 1
+
+
 @pytest.mark.slow
 def test_other_settings_make_another_video(small, made, tmp_path):
     picture = tmp_path / "own photo.png"
@@ -214,6 +231,7 @@ def refused(args):
         ({"seed": 2**40}, "is no seed"),
         ({"prompt": ["rain (at 9 seconds: sun)"]}, "9"),
         ({"prompt": ["rain (at -1 seconds: sun)"]}, "-1"),
+        ({"prompt": ["rain", " "]}, "A prompt is empty"),
         ({"image": "no such file.jpg"}, "There is no file no such file.jpg"),
     ],
 )

@@ -16,6 +16,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +72,7 @@ def _make(args: argparse.Namespace) -> dict[str, Any]:
     from wan2gp_svi.demo.sheet import contact_sheet, save_png
 
     window = WINDOW if args.window is None else args.window
-    runs = _plan(args.frames, window, args.prompt or list(materials.PROMPTS), args.seed)
+    runs = _plan(args.frames, window, args.prompt or materials.PROMPTS, args.seed)
     picture = materials.photo(args.image)
     out = _folder(Path(args.out))
     host = _install(out)
@@ -79,14 +81,14 @@ def _make(args: argparse.Namespace) -> dict[str, Any]:
     materials.write_loras(host / "loras" / "wan")
 
     chain, more = runs
-    print(f"\nRun 1: {_count(chain)} from a start photo, with two anchors")
+    print(f"\nRun 1: {_count(chain.windows)} from a start photo, with two anchors")
     _run(host, _task(chain, window, size, args.seed), "chain")
-    print(f"\nRun 2: {_count(more)} more, from the hand-over file of the first run")
+    print(f"\nRun 2: {_count(more.windows)} more, from the hand-over file of the first run")
     _run(host, _task(more, window, size, -1), "video")
 
     outputs = host / "outputs"
     frames = _frames(outputs / VIDEO, size)
-    windows = [*chain, *more]
+    windows = [*chain.windows, *more.windows]
     if len(frames) != windows[-1].stop:
         raise RuntimeError(f"{len(frames)} frames were made, {windows[-1].stop} were planned")
     for name in (VIDEO, HANDOVER):
@@ -111,10 +113,19 @@ def _make(args: argparse.Namespace) -> dict[str, Any]:
 # -- what is asked for ----------------------------------------------------------------------------
 
 
-def _plan(
-    frames: int | None, window: int, prompts: list[str], seed: int
-) -> tuple[list[Window], list[Window]]:
-    """The windows of both runs. Raises UserError for what cannot be made, before anything is."""
+@dataclass(frozen=True)
+class _Run:
+    """One run of the host: its windows, and the prompts it is given (the last serves the rest)."""
+
+    windows: list[Window]
+    prompts: list[str]
+
+
+_Runs = tuple[_Run, _Run]
+
+
+def _plan(frames: int | None, window: int, prompts: Sequence[str], seed: int) -> _Runs:
+    """Both runs. Raises UserError for what cannot be made, before anything is."""
     from wan2gp_svi.svi.prompts import prompts_for_windows
     from wan2gp_svi.svi.windows import Chain, Size, plan
 
@@ -124,6 +135,9 @@ def _plan(
         )
     if not 0 <= seed < 2**32:
         raise UserError(f"{seed} is no seed for the demo: use a whole number from 0 to 4294967295.")
+    prompts = [" ".join(prompt.split()) for prompt in prompts]  # the host wants one a line
+    if not all(prompts):
+        raise UserError("A prompt is empty: write what is to be seen, or leave --prompt out.")
     chain = Chain(
         size=Size(window), fps=FPS, seed=seed, anchors=2, anchor_schedule=(0, 1, 2), prompts=prompts
     )
@@ -144,9 +158,10 @@ def _plan(
         windows_before=len(first),
     )
     second = plan(continued.size.adds + 1, continued)
-    for run in (first, second):
-        prompts_for_windows([w.prompt for w in run], [w.seconds for w in run])
-    return first, second
+    runs = _Run(first, prompts[: len(first)]), _Run(second, rest)
+    for run in runs:
+        prompts_for_windows(run.prompts, [w.seconds for w in run.windows])
+    return runs
 
 
 def _folder(out: Path) -> Path:
@@ -190,12 +205,12 @@ def _install(out: Path) -> Path:
     return host
 
 
-def _task(windows: list[Window], window: int, size: tuple[int, int], seed: int) -> dict[str, Any]:
+def _task(run: _Run, window: int, size: tuple[int, int], seed: int) -> dict[str, Any]:
     """The host's settings file of one run."""
-    new = windows[0].start == 0
+    windows, new = run.windows, run.windows[0].start == 0
     task: dict[str, Any] = {
         "model_type": MODEL,
-        "prompt": "\n".join(w.prompt for w in windows),
+        "prompt": "\n".join(run.prompts),
         "resolution": f"{size[0]}x{size[1]}",
         "sliding_window_size": window,
         "video_length": windows[-1].stop - windows[0].start + (not new),
@@ -257,9 +272,7 @@ def _seams(frames: np.ndarray, windows: list[Window]) -> list[float | None]:
 # -- what is shown --------------------------------------------------------------------------------
 
 
-def _rows(
-    runs: tuple[list[Window], list[Window]], pictures: list[Path], seams: list[float | None]
-) -> list[Row]:
+def _rows(runs: _Runs, pictures: list[Path], seams: list[float | None]) -> list[Row]:
     from PIL import Image
 
     from wan2gp_svi.demo.sheet import Row, Segment
@@ -267,21 +280,21 @@ def _rows(
 
     images: list[Image.Image] = [Image.open(path).convert("RGB") for path in pictures]
     rows: list[Row] = []
-    for run, windows in enumerate(runs, 1):
-        prompts = prompts_for_windows([w.prompt for w in windows], [w.seconds for w in windows])
-        for w, prompt in zip(windows, prompts, strict=True):
+    for number, run in enumerate(runs, 1):
+        prompts = prompts_for_windows(run.prompts, [w.seconds for w in run.windows])
+        for w, prompt in zip(run.windows, prompts, strict=True):
             timed = prompt if isinstance(prompt, TimedPrompt) else parse(prompt)
             parts = schedule(
                 timed, frames=w.frames, first_new_frame=w.drop_front, fps=FPS, new_frames=w.adds
             )
-            goes_on = run == 2
+            goes_on = number == 2
             anchor = rows[-1].anchor_number if goes_on and rows else w.anchor
             named = ("the start photo", "anchor 1, evening", "anchor 2, night")[anchor]
             seam = seams[len(rows)]
             rows.append(
                 Row(
                     number=w.index,
-                    run=run,
+                    run=number,
                     start=w.start,
                     stop=w.stop,
                     generated=w.frames,
@@ -329,14 +342,14 @@ def _label(segment: TimedSegment) -> str:
 
 
 def _description(
-    runs: tuple[list[Window], list[Window]],
+    runs: _Runs,
     rows: list[Row],
     seams: list[float | None],
     size: tuple[int, int],
     seed: int,
 ) -> dict[str, Any]:
     """The plan as it is written to plan.json."""
-    windows = [w for run in runs for w in run]
+    windows = [w for run in runs for w in run.windows]
     return {
         "video": VIDEO,
         "handover": HANDOVER,
