@@ -139,6 +139,52 @@ def test_a_broken_json_beside_the_video_says_nothing(place: Place, content: str)
     assert place.search() == (place.handover.id, "")
 
 
+def chain_of(place: Place, windows: int) -> list[HandOver]:
+    """Hand-overs of 17, 29, 41 ... frames, the last one beside the video."""
+    path_beside(place.video).unlink()
+    made: list[HandOver] = []
+    for k in range(windows):
+        previous = made[-1].id if made else None
+        ends = tuple(17 + 12 * j for j in range(k + 1))
+        made.append(
+            make(windows=k + 1, frames=ends[-1], window_ends=ends, settings={"previous": previous})
+        )
+        save(made[-1], place.saves / f"{k}.svi.safetensors")
+    save(made[-1], path_beside(place.video))
+    place.metadata = {"svi": {"id": made[-1].id}}
+    return made
+
+
+@pytest.mark.parametrize("windows", [1, 2, 3, 4])
+def test_a_video_kept_up_to_a_window_goes_on_from_there(place: Place, windows: int) -> None:
+    made = chain_of(place, 4)
+    found, _ = continuing.search(
+        place.video, [], lambda path: place.metadata, lambda path: (SIDE, SIDE), 5 + 12 * windows
+    )
+    assert found is not None
+    assert (found.id, found.windows) == (made[windows - 1].id, windows)
+
+
+@pytest.mark.parametrize("frames", [None, 1, 18, 40, 65, 1000])
+def test_kept_up_to_anywhere_else_it_is_the_whole_videos(place: Place, frames) -> None:
+    made = chain_of(place, 4)
+    found, _ = continuing.search(
+        place.video, [], lambda path: place.metadata, lambda path: (SIDE, SIDE), frames
+    )
+    assert found is not None
+    assert found.id == made[-1].id
+
+
+def test_a_broken_chain_or_one_that_goes_round_ends(place: Place) -> None:
+    made = chain_of(place, 4)
+    (place.saves / "1.svi.safetensors").write_bytes(b"")
+    assert continuing._back_to(17, made[-1], [place.saves]) is made[-1]
+    for one, other in ((0, 1), (1, 0)):
+        turned = dataclasses.replace(made[one], frames=29, settings={"previous": made[other].id})
+        save(turned, place.saves / f"{one}.svi.safetensors")
+    assert continuing._back_to(17, made[-1], [place.saves]) is made[-1]
+
+
 def test_none_at_all(place: Place) -> None:
     path_beside(place.video).unlink()
     assert place.search() == (None, "there is no hand-over file of clip.mp4")
@@ -230,7 +276,9 @@ def test_the_console_says_why(place: Place, capsys) -> None:
 
 def a_run(**changes) -> Run:
     """A run whose second window has just been generated."""
-    run = Run(Settings(), Chain(size=Size(17), seed=7, prompts=("one", "two")), [Size(17)] * 2)
+    run = Run(
+        Settings(), Chain(size=Size(17), seed=7, prompts=("one", "two")), sizes=[Size(17)] * 2
+    )
     for number, prompt in ((1, "one"), (2, "two")):
         run.begin(number, 7, prompt)
     run.latents = torch.full((16, 1, 4, 4), 2.0)

@@ -48,7 +48,7 @@ MAX_SIDE = 4096
 MAX_COUNT = 2**31 - 1  # windows, frames
 MAX_SEED = 2**63 - 1  # what torch.Generator.manual_seed takes
 MAX_HEADER = 2**20
-HISTORY = 4096  # newest seeds kept
+HISTORY = 4096  # newest windows whose seeds and ends are kept
 HISTORY_TEXT = 2**16  # bytes of newest prompts kept
 MAX_NAME = 256
 MAX_SETTINGS = 64
@@ -80,6 +80,7 @@ class HandOver:
     fps            frames a second of the video
     frames         of the whole video, what it continued included
     windows        of the whole video, 1 or more
+    window_ends    frames of the video after each window, as far as known, the newest 4096
     window_frames  frames that a full window generates, 4k+1
     motion_latents, discard   frames of the window before: latents reused, frames thrown away
     mode           "pro", "2.0", "2.0-wan2.1", "shot", "film" or "tom" - kept as text
@@ -104,6 +105,7 @@ class HandOver:
     fps: float
     frames: int
     windows: int
+    window_ends: tuple[int, ...] = ()
     window_frames: int
     motion_latents: int
     discard: int = 0
@@ -219,6 +221,8 @@ def _check_fields(values: Mapping[str, Any]) -> None:
     for name in ("seed_list", "seeds_used"):
         for seed in _several(name, get(name)):
             _whole(f"a seed in {name}", seed, 0, MAX_SEED)
+    for end in _several("window_ends", get("window_ends")):
+        _whole("the end of a window", end, 1, MAX_COUNT)
     for prompt in _several("prompts", get("prompts")):
         _text("a prompt", prompt, MAX_HEADER)
     _whole("the number of anchors used", get("anchors_used"), 0, MAX_COUNT)
@@ -312,6 +316,7 @@ def save(handover: HandOver, path: str | Path) -> None:
         handover,
         prompts=_newest(handover.prompts),
         seeds_used=handover.seeds_used[-HISTORY:],
+        window_ends=handover.window_ends[-HISTORY:],
     )
     tensors = {name: getattr(handover, name) for name in TENSORS}
     if handover.anchor is not None and torch.equal(handover.anchor, handover.start_anchor):

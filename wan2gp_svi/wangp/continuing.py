@@ -2,7 +2,8 @@
 
     remember    after every window: the hand-over file beside the video, its id in the metadata
     find        when a run begins: beside the video or, where it was renamed, moved or copied
-                (Gradio gives WanGP a copy of what is dropped on its page), by the id
+                (Gradio gives WanGP a copy of what is dropped on its page), by the id; where the
+                video is kept up to the end of an earlier window only, it is that window's
     verify      when WanGP has read the video: does the hand-over belong to these frames?
     recorded    around WanGP's `record_file_metadata` (12.0 on), which deletes the video of the
                 window before when the user keeps no intermediate ones: its hand-over goes as well
@@ -94,6 +95,10 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
             fps=chain.fps,
             frames=window.stop,
             windows=window.index,
+            window_ends=(
+                *(before.window_ends if before else ()),
+                *(w.stop for w in run.windows[: window.number]),
+            ),
             window_frames=chain.size.frames,
             motion_latents=run.latents.shape[1],
             discard=chain.size.discard,
@@ -145,12 +150,15 @@ def post_processed(configs: Mapping[str, Any]) -> str | None:
 # -- finding ------------------------------------------------------------------------------------
 
 
-def find(video: str | Path, folders: Sequence[str | Path]) -> HandOver | None:
+def find(
+    video: str | Path, folders: Sequence[str | Path], frames: int | None = None
+) -> HandOver | None:
     """The hand-over of a video that is to be continued; the console says why where there is none.
 
-    `folders` are those where WanGP saves: there it is looked for by its id.
+    `folders` are those where WanGP saves: there it is looked for by its id. `frames` of the video
+    are kept (None: all); where a window ends just there, it is that window's hand-over.
     """
-    handover, reason = search(video, folders, _host_metadata, _host_size)
+    handover, reason = search(video, folders, _host_metadata, _host_size, frames)
     if handover is None:
         print(f"[SVI] {reason}: the end of the video is encoded again")
     return handover
@@ -161,6 +169,7 @@ def search(
     folders: Sequence[str | Path],
     read_metadata: ReadMetadata,
     read_size: ReadSize,
+    frames: int | None = None,
 ) -> tuple[HandOver | None, str]:
     """`find`, without WanGP: the hand-over, or None and the reason (no full stop).
 
@@ -191,8 +200,37 @@ def search(
             made = f"{handover.width}x{handover.height}"
             problem = f"{video.name} is {width}x{height}, its hand-over file {made}"
             continue
-        return handover, ""
+        return _back_to(frames, handover, [file.parent, *_places(video, folders)]), ""
     return None, problem
+
+
+def _back_to(frames: int | None, handover: HandOver, folders: Sequence[Path]) -> HandOver:
+    """The hand-over of the window that ends after `frames` frames: to make the next one again.
+
+    Each names the one before it. Where that chain is broken, or no window ends there, it is
+    `handover` itself, and `verify` finds out.
+    """
+    if frames is None or frames not in handover.window_ends or frames == handover.frames:
+        return handover
+    known: dict[str | None, Path] = {}
+    for folder in dict.fromkeys(folders):
+        for file in hand_overs(folder):
+            known.setdefault(read_id(file), file)
+    earlier = handover
+    while earlier.frames > frames and earlier.settings.get("previous") in known:
+        try:
+            before = load(known[str(earlier.settings["previous"])])
+        except UserError:
+            break
+        if before.frames >= earlier.frames:  # not a chain: it would go round for ever
+            break
+        earlier = before
+    return earlier if earlier.frames == frames else handover
+
+
+def _places(video: Path, folders: Sequence[str | Path]) -> list[Path]:
+    """Where hand-over files of a video may lie: by it, and where WanGP saves."""
+    return list(dict.fromkeys([video.parent, *map(Path, folders)]))
 
 
 def _candidates(video: Path, wanted: str | None, folders: Sequence[str | Path]) -> Iterator[Path]:
@@ -201,7 +239,7 @@ def _candidates(video: Path, wanted: str | None, folders: Sequence[str | Path]) 
     if beside.exists():
         yield beside
     if wanted is not None:
-        for folder in dict.fromkeys([video.parent, *map(Path, folders)]):
+        for folder in _places(video, folders):
             for file in hand_overs(folder):
                 if file != beside and read_id(file) == wanted:
                     yield file

@@ -122,12 +122,12 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
     fps = float(
         namespace["get_computed_fps"](given["force_fps"], base_type, given["video_guide"], path)
     )
+    source_frames = 0 if path is None else _frames(namespace, path, given, fps)
     handover = None
     if path is not None and not mode.motion_frames:
-        handover = continuing.find(path, [namespace.get("save_path", "")])
+        handover = continuing.find(path, [namespace.get("save_path", "")], source_frames)
     with_anchors = "I" in (given["video_prompt_type"] or "") and given["image_refs"]
     with_anchors = with_anchors and not mode.motion_frames
-    source_frames = 0 if path is None else _frames(namespace, path, given, fps)
     chain = Chain(
         size=size,
         fps=fps,
