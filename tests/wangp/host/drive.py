@@ -26,11 +26,12 @@ from pathlib import Path
 parser = argparse.ArgumentParser()
 parser.add_argument("--wangp", required=True)
 parser.add_argument("--out", required=True)
-parser.add_argument("scenarios")
+parser.add_argument("scenarios", nargs="?")
+parser.add_argument("--serve", type=int, metavar="PORT", help="the real page instead of scenarios")
 args = parser.parse_args()
 OUT = Path(args.out).resolve()
 OUT.mkdir(parents=True, exist_ok=True)
-scenarios = json.loads(Path(args.scenarios).read_text())
+scenarios = json.loads(Path(args.scenarios).read_text()) if args.scenarios else []
 here = Path(__file__).resolve().parent
 sys.path[:0] = [str(here / "stubs"), str(here)]
 os.chdir(args.wangp)
@@ -180,6 +181,24 @@ torch.set_num_threads(int(os.environ.get("WANGP_THREADS", "2")))
 for handler in {id(h): h for h in wgp.model_types_handlers.values()}.values():
     if "i2v_2_2" in handler.query_supported_types():
         handler.load_model = staticmethod(load_model)
+
+
+def serve(port):
+    """The real page, with tiny models behind Generate; returns when it is stopped."""
+    import gradio.networking
+
+    gradio.networking.url_ok = lambda url: True  # a busy machine answers it too late
+    vars(wgp)["SAFE_MODE"] = False
+    for name in ("save_path", "image_save_path"):
+        setattr(wgp, name, str(OUT))
+        wgp.server_config[name] = str(OUT)
+    page = wgp.create_ui()
+    page.launch(server_name="127.0.0.1", server_port=port, allowed_paths=[str(OUT), "icons"])
+
+
+if args.serve:
+    serve(args.serve)
+    os._exit(0)
 
 
 def picture(seed, size=64):
