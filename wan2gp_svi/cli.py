@@ -15,7 +15,7 @@ from wan2gp_svi.errors import UserError
 
 
 def _calls(module: str, function: str) -> Callable[[argparse.Namespace], int]:
-    """A handler that imports `module` when it is run: `plan` must not need torch, nor `demo` git."""
+    """A handler that imports `module` only when it runs: the installer must not need torch."""
 
     def run(args: argparse.Namespace) -> int:
         return getattr(importlib.import_module(module), function)(args)
@@ -64,6 +64,16 @@ def _add_plan(commands: argparse._SubParsersAction) -> None:
     plan.set_defaults(run=_calls("wan2gp_svi.plan_command", "plan"))
 
 
+def _add_redo(commands: argparse._SubParsersAction) -> None:
+    redo = commands.add_parser("redo", help="settings that make a window of a video again")
+    redo.add_argument("video", metavar="VIDEO", help="a video made with SVI, its file beside it")
+    redo.add_argument("--window", type=int, required=True, metavar="K", help="2, 3, ...")
+    redo.add_argument("--seed", type=int, metavar="S", help="its seed (default: as it was)")
+    redo.add_argument("--prompt", metavar="TEXT", help="its prompt (default: as it was)")
+    redo.add_argument("--out", metavar="FILE", help="the settings file to write (.json)")
+    redo.set_defaults(run=_calls("wan2gp_svi.redo_command", "redo"))
+
+
 def _add_lora(commands: argparse._SubParsersAction) -> None:
     lora = commands.add_parser("lora", help="look at LoRA files, or convert them for WanGP")
     actions = lora.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -78,6 +88,19 @@ def _add_lora(commands: argparse._SubParsersAction) -> None:
     convert.set_defaults(run=_calls("wan2gp_svi.lora.commands", "convert"))
 
 
+def _add_profiles(commands: argparse._SubParsersAction) -> None:
+    profiles = commands.add_parser("profiles", help="the profiles for WanGP's dropdown")
+    actions = profiles.add_subparsers(dest="action", metavar="ACTION", required=True)
+    table = actions.add_parser("list", help="what there is, and how long each takes")
+    table.add_argument("--json", action="store_true", help="print the list as JSON")
+    table.set_defaults(run=_calls("wan2gp_svi.profiles.commands", "table"))
+    check = actions.add_parser("check", help="is every profile right, and for your WanGP too")
+    check.add_argument("files", nargs="*", metavar="FILE", help="profiles (default: all of ours)")
+    check.add_argument("--wangp", metavar="DIR", help="the WanGP they are to fit (default: any)")
+    check.add_argument("--json", action="store_true", help="print the findings as JSON")
+    check.set_defaults(run=_calls("wan2gp_svi.profiles.commands", "check"))
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; its names are fixed."""
     top = argparse.ArgumentParser(
@@ -89,7 +112,9 @@ def parser() -> argparse.ArgumentParser:
     _add_installer(commands)
     _add_demo(commands)
     _add_plan(commands)
+    _add_redo(commands)
     _add_lora(commands)
+    _add_profiles(commands)
     return top
 
 

@@ -17,8 +17,10 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
+import torch
 from conftest import Outcome, drive
 
+from wan2gp_svi.redo_command import read_settings, redo_settings
 from wan2gp_svi.svi.handover import load, path_beside
 from wan2gp_svi.svi.windows import Chain, Size, plan
 
@@ -114,16 +116,21 @@ class Stage:
         shutil.copy(path_beside(half), renamed.parent / "old name.svi.safetensors")
         add(continue_half("renamed", renamed))
         add(continue_half("json", self.video("json")))
+        # window 3 of 4 again: with its own seed, and with another one
+        whole = self.video("whole 0-1-0")
+        metadata, last = read_settings(whole), load(path_beside(whole))
+        for name, seed in (("redo", None), ("redo 1234", 1234)):
+            settings = redo_settings(whole, last, metadata, 3, seed, None)
+            add({"name": name, "continue": str(whole), "set": settings})
         # what does not fit
-        whole = {"with_file": True}
         add(continue_half("no file", self.copy(half, "no file", "usb/clip.mp4")))
         add(continue_half("kept 20", half, keep_frames_video_source="20"))
         add(continue_half("two latents", half, custom_settings={"svi_motion_latents": 2}))
-        cut = self.copy(half, "cut off", "usb/clip.mp4", **whole)
+        cut = self.copy(half, "cut off", "usb/clip.mp4", with_file=True)
         beside = path_beside(cut)
         beside.write_bytes(beside.read_bytes()[:-7])
         add(continue_half("cut off", cut))
-        bent = self.copy(half, "bent", "usb/clip.mp4", **whole)
+        bent = self.copy(half, "bent", "usb/clip.mp4", with_file=True)
         content = bytearray(path_beside(bent).read_bytes())
         content[len(content) // 3] ^= 255
         content[60] ^= 4
@@ -140,7 +147,7 @@ class Stage:
             "larger": ["-vf", "scale=128:128"],
             "another rate": ["-r", "24"],
         }.items():
-            add(continue_half(name, self.copy(half, name, "usb/clip.mp4", arguments, **whole)))
+            add(continue_half(name, self.copy(half, name, "usb/clip.mp4", arguments, True)))
         short = self.copy(half, "three frames", "usb/short.mp4", ["-frames:v", "3"])
         add(continue_half("three frames", short))
 
@@ -235,6 +242,24 @@ def test_it_is_found_wherever_the_video_went(stage: Stage, name: str) -> None:
     assert "as if never stopped" in " ".join(run.svi)
     equal_windows(stage.first["whole 0-1-0"], run, 5)
     assert run.frames == 41
+
+
+def test_a_window_made_again_is_the_same_or_differs_by_its_seed(stage: Stage) -> None:
+    whole, again, other = (
+        stage.first["whole 0-1-0"],
+        stage.second["redo"],
+        stage.second["redo 1234"],
+    )
+    equal_windows(whole, again, 5)
+    assert np.array_equal(whole.arrays["y3"], other.arrays["y1"])
+    generator = torch.Generator().manual_seed(1234)
+    noise = torch.randn(other.arrays["noise1"].shape, generator=generator)
+    assert np.array_equal(other.arrays["noise1"], noise.numpy())
+    assert not np.array_equal(again.arrays["latents1"], other.arrays["latents1"])
+    for run in (again, other):
+        assert reasons(run) == []
+        assert run.frames == 41
+        assert run.windows[0]["encoded"] == []
 
 
 @pytest.mark.parametrize(

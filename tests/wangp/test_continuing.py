@@ -17,6 +17,7 @@ from wan2gp_svi.svi.fingerprint import fingerprint
 from wan2gp_svi.svi.handover import HandOver, load, path_beside, read_id, save
 from wan2gp_svi.svi.windows import Chain, Size
 from wan2gp_svi.wangp import continuing
+from wan2gp_svi.wangp import run as runs
 from wan2gp_svi.wangp.pipeline import MODEL_TYPE
 from wan2gp_svi.wangp.run import START, Run, Source
 from wan2gp_svi.wangp.settings import Settings
@@ -178,11 +179,11 @@ def test_kept_up_to_anywhere_else_it_is_the_whole_videos(place: Place, frames) -
 def test_a_broken_chain_or_one_that_goes_round_ends(place: Place) -> None:
     made = chain_of(place, 4)
     (place.saves / "1.svi.safetensors").write_bytes(b"")
-    assert continuing._back_to(17, made[-1], [place.saves]) is made[-1]
+    assert continuing.before(made[-1], 17, [place.saves]) is made[-1]
     for one, other in ((0, 1), (1, 0)):
         turned = dataclasses.replace(made[one], frames=29, settings={"previous": made[other].id})
         save(turned, place.saves / f"{one}.svi.safetensors")
-    assert continuing._back_to(17, made[-1], [place.saves]) is made[-1]
+    assert continuing.before(made[-1], 17, [place.saves]) is made[-1]
 
 
 def test_none_at_all(place: Place) -> None:
@@ -440,6 +441,29 @@ def test_a_deleted_videos_file_goes_and_others_stay(place: Place) -> None:
     assert continuing.recorded({}, record, new, {}, gen=gen, replace_last_file=True) == "its result"
     left = {p.name for p in place.saves.iterdir()}
     assert left == {"other.mp4", "other.svi.safetensors", "new.svi.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("keep", "left"), [(0, {3}), (1, {2, 3}), (2, {1, 2, 3}), (9, {*range(4)})]
+)
+def test_the_newest_of_deleted_videos_can_stay(tmp_path: Path, keep: int, left: set[int]) -> None:
+    runs.set_current(a_run(settings=Settings(keep=keep)))
+
+    def record(video_path, configs, gen):
+        for old in gen["file_list"]:
+            Path(old).unlink()
+        gen["file_list"] = [video_path]
+
+    gen: dict = {"file_list": []}
+    try:
+        for k in range(4):
+            video = tmp_path / f"{k}.mp4"
+            video.write_bytes(b"video")
+            save(make(), path_beside(video))
+            continuing.recorded({}, record, str(video), {}, gen)
+    finally:
+        runs.set_current(None)
+    assert {int(p.name[0]) for p in tmp_path.glob("*.svi.safetensors")} == left
 
 
 def test_a_video_that_is_kept_keeps_its_file(place: Place) -> None:

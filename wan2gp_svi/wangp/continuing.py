@@ -34,6 +34,7 @@ from wan2gp_svi.svi.handover import (
     read_id,
     save,
 )
+from wan2gp_svi.wangp import run as runs
 from wan2gp_svi.wangp.pipeline import MODEL_TYPE
 
 if TYPE_CHECKING:
@@ -200,11 +201,11 @@ def search(
             made = f"{handover.width}x{handover.height}"
             problem = f"{video.name} is {width}x{height}, its hand-over file {made}"
             continue
-        return _back_to(frames, handover, [file.parent, *_places(video, folders)]), ""
+        return before(handover, frames, [file.parent, *_places(video, folders)]), ""
     return None, problem
 
 
-def _back_to(frames: int | None, handover: HandOver, folders: Sequence[Path]) -> HandOver:
+def before(handover: HandOver, frames: int | None, folders: Sequence[Path]) -> HandOver:
     """The hand-over of the window that ends after `frames` frames: to make the next one again.
 
     Each names the one before it. Where that chain is broken, or no window ends there, it is
@@ -219,12 +220,12 @@ def _back_to(frames: int | None, handover: HandOver, folders: Sequence[Path]) ->
     earlier = handover
     while earlier.frames > frames and earlier.settings.get("previous") in known:
         try:
-            before = load(known[str(earlier.settings["previous"])])
+            one = load(known[str(earlier.settings["previous"])])
         except UserError:
             break
-        if before.frames >= earlier.frames:  # not a chain: it would go round for ever
+        if one.frames >= earlier.frames:  # not a chain: it would go round for ever
             break
-        earlier = before
+        earlier = one
     return earlier if earlier.frames == frames else handover
 
 
@@ -324,14 +325,21 @@ def verify(run: Run) -> None:
 
 
 def recorded(namespace: dict[str, Any], original: Callable[..., Any], *args, **kwargs) -> Any:
-    """WanGP's `record_file_metadata`; where it deleted the video before, its hand-over goes too."""
+    """WanGP's `record_file_metadata`; where it deleted the video before, its hand-over goes too.
+
+    The newest `Settings.keep` of them stay: from each, the window after it can be made again.
+    """
     given = inspect.signature(original).bind(*args, **kwargs).arguments
     gen = given.get("gen")
     before = list(gen.get("file_list") or [])[-1:] if isinstance(gen, dict) else []
     result = original(*args, **kwargs)
+    run = runs.current()
+    orphans, keep = (run.orphans, run.settings.keep) if run is not None else ([], 0)
     for video in before:
         if isinstance(video, str) and not Path(video).exists():
-            forget(video)
+            orphans.append(video)
+            while len(orphans) > keep:
+                forget(orphans.pop(0))
     return result
 
 

@@ -92,6 +92,7 @@ class Run:
     prompts: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     saved_id: str | None = None
+    orphans: list[str] = field(default_factory=list)
 
     # -- the plan ------------------------------------------------------------------------------
 

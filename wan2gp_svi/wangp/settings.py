@@ -1,7 +1,7 @@
 """This extension's own settings: on WanGP's page since 10.80, by keys of the profile before.
 
 WanGP keeps them in `custom_settings`, {"svi_seeds": "new", ...}. It shows five of them at most, so
-`svi_length` is set in a profile or settings file only.
+`svi_length` and `svi_keep` are set in a profile or settings file only.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ class Settings:
     motion_strength: float = 1.0
     anchor_schedule: tuple[int, ...] = ()
     exact: bool = False
+    keep: int = 0
+    """Hand-over files of intermediate videos that stay when WanGP deletes those (continuing.py)."""
 
 
 def read(custom: Mapping[str, Any] | None) -> Settings:
@@ -112,6 +114,7 @@ def read(custom: Mapping[str, Any] | None) -> Settings:
         motion_strength=_number("motion_strength", values.get("motion_strength", 1.0), 0, 2),
         anchor_schedule=_whole_numbers("anchor_schedule", values.get("anchor_schedule", ())),
         exact=length == "exact",
+        keep=int(_number("keep", values.get("keep", 0), 0, 10_000)),
     )
 
 

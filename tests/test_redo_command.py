@@ -1,0 +1,144 @@
+"""`wan2gp-svi redo`: the settings that it writes (that they work: wangp/test_continue.py)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from wan2gp_svi import redo_command
+from wan2gp_svi.cli import main
+from wan2gp_svi.svi.handover import HandOver, path_beside, save
+
+ENDS = (81, 157, 233)
+
+
+def make(**changes) -> HandOver:
+    values = {
+        "latents": torch.zeros(16, 1, 4, 4),
+        "start_anchor": torch.zeros(16, 1, 4, 4),
+        "fingerprint": torch.zeros(9, 4, 2, 2, dtype=torch.uint8),
+        "width": 32,
+        "height": 32,
+        "fps": 16.0,
+        "frames": ENDS[-1],
+        "windows": 3,
+        "window_ends": ENDS,
+        "window_frames": 81,
+        "motion_latents": 1,
+        "base_seed": 7,
+        "seeds_used": (7, 49, 91),
+        "prompts": ("one", "two", "three"),
+        "model_type": "i2v_2_2_svi2pro",
+    }
+    return HandOver(**{**values, **changes})
+
+
+METADATA = {
+    "model_type": "i2v_2_2_svi2pro",
+    "prompt": "one\ntwo\nthree",
+    "seed": 7,
+    "video_prompt_type": "KI",
+    "image_refs": ["C:/somewhere/anchor.png"],
+    "image_start": ["C:/somewhere/start.png"],
+    "custom_settings": {"svi_motion_strength": 0.9, "svi_anchor_schedule": "1, 2"},
+    "svi": {"id": "0" * 32},
+    "window_no": 3,
+    "flow_shift": 5,
+}
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "my clip.mp4"
+    path.write_bytes(b"not really a video")
+    path.with_suffix(".json").write_text(json.dumps(METADATA), encoding="utf-8")
+    save(make(), path_beside(path))
+    return path
+
+
+def settings_for(**changes) -> dict:
+    arguments = {"window": 2, "seed": None, "prompt": None, **changes}
+    last = arguments.pop("last", make())
+    return redo_command.redo_settings(Path("/v/clip.mp4"), last, METADATA, **arguments)
+
+
+def test_the_window_is_made_after_the_one_before() -> None:
+    settings = settings_for(window=3)
+    assert settings["keep_frames_video_source"] == "157"
+    assert settings["video_length"] == 77  # 76 new frames and the source's last
+    assert settings["image_prompt_type"] == "V"
+    assert settings["video_source"] == str(Path("/v/clip.mp4"))
+    assert settings["seed"] == -1  # the hand-over's base seed: the window's seed is as it was
+
+
+def test_what_made_the_video_makes_the_window() -> None:
+    settings = settings_for()
+    assert settings["flow_shift"] == 5
+    assert settings["prompt"] == "two"
+    assert settings["custom_settings"] == {"svi_motion_strength": 0.9}
+    assert settings["video_prompt_type"] == ""
+    assert not {"image_refs", "image_start", "svi", "window_no"} & set(settings)
+
+
+def test_another_seed_and_prompt() -> None:
+    settings = settings_for(seed=1234, prompt="(at 2 seconds: it rains)")
+    assert settings["custom_settings"]["svi_seeds"] == "1234"
+    assert settings["prompt"] == "(at 2 seconds: it rains)"
+
+
+def test_a_seed_from_a_list_stays_that_windows() -> None:
+    last = make(seeds="list", seed_list=(7, 1000, 2000), seeds_used=(7, 1000, 2000))
+    assert settings_for(window=2, last=last)["custom_settings"]["svi_seeds"] == "1000"
+
+
+@pytest.mark.parametrize(("window", "words"), [(1, "anew"), (0, "3"), (4, "it has 3"), (-1, "3")])
+def test_windows_that_cannot_be_made_again(video: Path, window: int, words: str, capsys) -> None:
+    assert main(["redo", str(video), "--window", str(window)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_command_writes_the_file_and_says_what_next(video: Path, capsys) -> None:
+    assert main(["redo", str(video), "--window", "2", "--seed", "5"]) == 0
+    said = capsys.readouterr().out
+    written = video.parent / "my clip 2 again.json"
+    assert json.loads(written.read_text(encoding="utf-8"))["custom_settings"]["svi_seeds"] == "5"
+    assert f"--process {json.dumps(str(written))}" in said
+    assert "hand-over file of window 1 is not in" in said  # only the last window's is there
+
+
+def test_nothing_is_said_where_every_hand_over_is_there(
+    video: Path, tmp_path: Path, capsys
+) -> None:
+    one = make(frames=81, windows=1, window_ends=ENDS[:1])
+    two = make(frames=157, windows=2, window_ends=ENDS[:2], settings={"previous": one.id})
+    save(one, tmp_path / "1.svi.safetensors")
+    save(two, tmp_path / "2.svi.safetensors")
+    save(make(settings={"previous": two.id}), path_beside(video))
+    assert main(["redo", str(video), "--window", "2"]) == 0
+    assert "not as good" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda v: v.unlink(), "no video"),
+        (lambda v: path_beside(v).unlink(), "no hand-over file"),
+        (lambda v: path_beside(v).write_bytes(b"x"), "cut off"),
+        (lambda v: v.with_suffix(".json").unlink(), "holds no settings"),
+        (lambda v: v.with_suffix(".json").write_text("[" * 100_000), "holds no settings"),
+        (lambda v: save(make(window_ends=(233,)), path_beside(v)), "does not say where"),
+    ],
+)
+def test_what_is_missing_is_a_sentence(video: Path, change, words: str, capsys) -> None:
+    change(video)
+    assert main(["redo", str(video), "--window", "2"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written(video: Path, capsys) -> None:
+    out = video.parent / "gone" / "x.json"
+    assert main(["redo", str(video), "--window", "2", "--out", str(out)]) == 1
+    assert "could not be written" in capsys.readouterr().err
