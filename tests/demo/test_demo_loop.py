@@ -228,7 +228,8 @@ def test_each_window_saves_the_video_so_far(wgp, tmp_path):
 
 
 def test_a_video_goes_on(wgp, tmp_path):
-    assert wgp.process_tasks_cli([{**TASK, "video_length": 13}], {})
+    state = {}
+    assert wgp.process_tasks_cli([{**TASK, "video_length": 13}], state)
     before, _ = read_video(tmp_path / "clip.mp4")
     more = {
         **TASK,
@@ -243,6 +244,10 @@ def test_a_video_goes_on(wgp, tmp_path):
     assert after.shape[1] == 13 + 12  # its last frame counts as the first
     difference = (after[:, :13].float() - before.float()).abs().mean()
     assert float(difference) < 4  # encoded twice
+
+    last = {**more, "image_prompt_type": "L", "video_source": None, "output_filename": "last"}
+    assert wgp.process_tasks_cli([last], state)  # "continue last video" finds the same one
+    assert torch.equal(read_video(tmp_path / "last.mp4")[0], after)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,8 @@ class family_handler:
         base_model_type: str, model_def: dict, inputs: dict
     ) -> str | None:
         """A sentence if these settings cannot be generated from, else None."""
-        if inputs["image_start"] is None and inputs["video_source"] is None:
+        goes_on = inputs["video_source"] is not None or "L" in inputs["image_prompt_type"]
+        if inputs["image_start"] is None and not goes_on:
             return "Image-to-video needs a start image, or a video to continue."
         return None
 
