@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import types
+from importlib.metadata import metadata
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -73,7 +74,7 @@ def preprocess(how):
 
 
 results = {
-    "mmgp": offload.__name__ and __import__("importlib.metadata").metadata.version("mmgp"),
+    "mmgp": metadata("mmgp")["Version"],
     "weights": {name: (layer.weight.clone(), layer.bias.clone()) for name, layer in layers.items()},
     "cases": {},
 }

@@ -4,7 +4,8 @@ With the number type kept, only the header is new. The tensors' bytes are copied
 through a small buffer, so memory does not grow with the file. Then source and target are read
 again, tensor by tensor through the target's own header, and compared byte for byte: that finds a
 wrong offset as well as a bad write, and costs less than a hash. It does not prove what the disk
-will return later; the target is flushed to it before it gets its name.
+will return later: the operating system may answer from its memory. Meanwhile the target is flushed
+to the disk; only then does it get its name.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -300,8 +302,10 @@ def convert_file(source: Path, target: Path, dtype: str = "keep") -> None:
                 _bar(source.name, total) as bar,
             ):
                 crcs = _write_data(reader, writer, parts, metadata, bar)
-                os.fsync(writer.fileno())
-                _check(reader, writer, read_header(temporary), parts, crcs)
+                with ThreadPoolExecutor(1) as flusher:
+                    flushed = flusher.submit(os.fsync, writer.fileno())
+                    _check(reader, writer, read_header(temporary), parts, crcs)
+                    flushed.result()
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)

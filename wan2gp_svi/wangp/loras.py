@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.lora import keys
+from wan2gp_svi.lora import check_selection, keys
 from wan2gp_svi.wangp import say_once
 
 StateDict = dict[str, torch.Tensor]
@@ -83,9 +83,42 @@ def fitting(sd: StateDict, modules: Collection[str]) -> StateDict:
     image = {name for name in strange if any(part in name for part in _IMAGE)}
     if rest := [name for name in strange if name not in image]:
         path, _ = _origin(None)
-        raise keys.refuse(rest, path.name if path else "this LoRA")
+        where = path.name if path else "this LoRA"
+        if all(keys.parse(name) for name in rest):
+            raise UserError(
+                f"{where} is for another variant of Wan: the model has no place for {len(rest)} "
+                f"of its keys, the first: {', '.join(rest[:3])}."
+            )
+        raise keys.refuse(rest, where)
     say_once(f"{len(image)} LoRA keys for Wan 2.1's image attention are left out.")
     return {name: tensor for name, tensor in sd.items() if name not in image}
+
+
+def wrong_pairs(pipeline: Any, kwargs: Mapping[str, Any]) -> list[str]:
+    """Sentences about LoRAs that probably do not belong where they are; see `check_selection`.
+
+    `pipeline`, `kwargs`: a WanAny2V and what its `generate` was called with. WanGP runs the
+    high-noise model in the phases up to `model_switch_phase`, the low-noise model in the others;
+    `loras_slists` holds each LoRA's multipliers, one or one a step, for each phase.
+    """
+    files = list((getattr(pipeline.model, "_loras_adapters", None) or {}).values())
+    slists = kwargs.get("loras_slists") or {}
+    count, switch = kwargs.get("guide_phases") or 1, kwargs.get("model_switch_phase") or 1
+    try:
+        phases = [slists[f"phase{number}"][: len(files)] for number in range(1, count + 1)]
+    except (KeyError, TypeError):
+        return []
+    if any(len(phase) < len(files) for phase in phases):
+        return []
+    words = []
+    for values in zip(*phases, strict=True):
+        parts = [values[:switch], values[switch:]] if count > switch else [values]
+        words.append(";".join(str(int(any(map(_is_on, part)))) for part in parts))
+    return check_selection(files, " ".join(words), str(kwargs.get("model_type") or ""))
+
+
+def _is_on(multiplier: float | list[float]) -> bool:
+    return any(multiplier) if isinstance(multiplier, list) else bool(multiplier)
 
 
 def _fits(name: str, modules: Collection[str]) -> bool:
