@@ -1,0 +1,135 @@
+"""What a profile may hold: the models, the LoRA files, the names of settings.
+
+Names of files and settings are facts of Hugging Face and of WanGP 9.3 to 12.60; tests compare them
+with those of wan2gp_svi/wangp/, which needs torch and is not imported here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+PRO, WAN_2_1, WAN_2_2 = "i2v_2_2_svi2pro", "i2v", "i2v_2_2"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A WanGP model type that runs SVI: its name on the page, the SVI modes it can be put into."""
+
+    name: str
+    modes: tuple[str, ...]
+    has_low_noise: bool
+    """Wan 2.2: a second transformer takes the low noise."""
+
+
+MODELS = {
+    PRO: Model("Wan2.2 SVI 2 Pro", (), True),
+    WAN_2_1: Model("Wan2.1 Image2video 14B", ("shot", "film", "tom", "unified"), False),
+    WAN_2_2: Model("Wan2.2 Image2video 14B", ("2.0",), True),
+}
+FOLDERS = {"svi_2_pro": PRO, "svi_wan_2_1": WAN_2_1, "svi_wan_2_2": WAN_2_2}
+"""Folders under WanGP's profiles/ that its dropdown lists for these model types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """A LoRA file: the models it fits, and SVI's mode or, for an accelerator, its name."""
+
+    models: tuple[str, ...]
+    mode: str = ""
+    accelerator: str = ""
+
+
+_MEEP_2_1 = "DeepBeepMeep/Wan2.1/resolve/main/loras_accelerators/"
+_MEEP_2_2 = "DeepBeepMeep/Wan2.2/resolve/main/"
+_VITA = "vita-video-gen/svi-model/resolve/main/"
+_BOTH_2_2 = (PRO, WAN_2_2)
+
+_FILES = {
+    _MEEP_2_2 + "SVI_Wan2.2-I2V-A14B_high_noise_lora_v2.0_pro": Lora((PRO,), "pro"),
+    _MEEP_2_2 + "SVI_Wan2.2-I2V-A14B_low_noise_lora_v2.0_pro": Lora((PRO,), "pro"),
+    _VITA + "version-2.0/SVI_Wan2.2-I2V-A14B_high_noise_lora_v2.0_pro": Lora((PRO,), "pro"),
+    _VITA + "version-2.0/SVI_Wan2.2-I2V-A14B_low_noise_lora_v2.0_pro": Lora((PRO,), "pro"),
+    _VITA + "version-2.0/SVI_Wan2.2-I2V-A14B_high_noise_lora_v2.0": Lora((WAN_2_2,), "2.0"),
+    _VITA + "version-2.0/SVI_Wan2.2-I2V-A14B_low_noise_lora_v2.0": Lora((WAN_2_2,), "2.0"),
+    _VITA + "version-2.0/SVI_Wan2.1-I2V-14B_lora_v2.0": Lora((WAN_2_1,), "unified"),
+    _VITA + "version-1.0/svi-shot": Lora((WAN_2_1,), "shot"),
+    _VITA + "version-1.0/svi-film": Lora((WAN_2_1,), "film"),
+    _VITA + "version-1.0/svi-film-opt-10212025": Lora((WAN_2_1,), "film"),
+    _VITA + "version-1.0/svi-film-transitions": Lora((WAN_2_1,), "film"),
+    _VITA + "version-1.0/svi-tom": Lora((WAN_2_1,), "tom"),
+    _MEEP_2_1 + "Wan2.1_I2V_14B_FusionX_LoRA": Lora((WAN_2_1,), "", "FusioniX"),
+    _MEEP_2_1 + "Wan21_I2V_14B_lightx2v_cfg_step_distill_lora_rank64": Lora(
+        (WAN_2_1,), "", "lightx2v"
+    ),
+    _MEEP_2_2 + "loras_accelerators/Wan2.2_I2V_A14B_HIGH_4steps_lora_rank64_Seko_V1_forKJ": Lora(
+        _BOTH_2_2, "", "Lightning"
+    ),
+    _MEEP_2_2 + "loras_accelerators/Wan2.2_I2V_A14B_LOW_4steps_lora_rank64_Seko_V1_forKJ": Lora(
+        _BOTH_2_2, "", "Lightning"
+    ),
+    _MEEP_2_2
+    + "loras_accelerators/Wan2.2_I2V_A14B_HIGH_lightx2v_MoE_distill_lora_rank_64_bf16": Lora(
+        _BOTH_2_2, "", "lightx2v"
+    ),
+}
+LORAS = {f"https://huggingface.co/{name}.safetensors": lora for name, lora in _FILES.items()}
+"""The LoRA files that this extension's own profiles name, by address."""
+
+SETTINGS = frozenset(
+    """
+    NAG_alpha NAG_scale NAG_tau activated_loras apg_switch audio_guidance_scale
+    cfg_star_switch cfg_zero_step denoising_strength embedded_guidance_scale flow_shift force_fps
+    guidance2_scale guidance3_scale guidance_phases guidance_scale image_prompt_type
+    loras_multipliers model_switch_phase multi_prompts_gen_type
+    negative_prompt num_inference_steps prompt prompt_enhancer remove_background_images_ref
+    repeat_generation resolution sample_solver seed skip_steps_cache_type skip_steps_multiplier
+    skip_steps_start_step_perc sliding_window_color_correction_strength
+    sliding_window_discard_last_frames sliding_window_overlap sliding_window_overlap_noise
+    sliding_window_size switch_threshold switch_threshold2 video_length video_prompt_type
+    """.split()  # noqa: SIM905
+)
+"""Settings that every WanGP from 9.3 to 12.60 takes; which ones one takes is read from it."""
+ALWAYS = frozenset({"help", "model_type", "base_model_type", "settings_version", "type"})
+"""Keys that describe a profile and are no settings."""
+CUSTOM = "custom_settings"
+"""Ours; WanGP has it since 10.80, and the bridge reads it before."""
+SOLVERS = ("unipc", "euler", "dpm++", "causvid", "lcm")
+"""Solvers of WanGP's Wan models."""
+
+NUMBERS = {
+    "num_inference_steps": (1, 100),
+    "guidance_scale": (1, 20),
+    "guidance2_scale": (1, 20),
+    "guidance3_scale": (1, 20),
+    "guidance_phases": (1, 3),
+    "model_switch_phase": (1, 2),
+    "switch_threshold": (0, 1000),
+    "switch_threshold2": (0, 1000),
+    "flow_shift": (1, 25),
+    "sliding_window_size": (5, 1000),
+    "sliding_window_overlap": (0, 97),
+    "sliding_window_discard_last_frames": (0, 20),
+    "sliding_window_color_correction_strength": (0, 1),
+    "multi_prompts_gen_type": (0, 2),
+    "remove_background_images_ref": (0, 1),
+}
+"""Settings that are numbers, and the ranges of the page's controls."""
+WHOLE = frozenset(
+    """
+    num_inference_steps guidance_phases model_switch_phase sliding_window_size
+    sliding_window_overlap sliding_window_discard_last_frames multi_prompts_gen_type
+    remove_background_images_ref
+    """.split()  # noqa: SIM905
+)
+"""Those of them that are whole numbers."""
+OWN = {
+    "svi_mode": re.compile(r"|shot|film|tom|unified|2\.0"),
+    "svi_seeds": re.compile(r"|new|same|\d+(\s*[,; ]\s*\d+)*"),
+    "svi_anchor_strength": re.compile(r"[01](\.\d+)?|2(\.0+)?"),
+    "svi_motion_latents": re.compile(r"[1-4]"),
+    "svi_motion_strength": re.compile(r"[01](\.\d+)?|2(\.0+)?"),
+    "svi_anchor_schedule": re.compile(r"|\d+(\s*[,; ]\s*\d+)*"),
+    "svi_length": re.compile(r"|exact|whole windows"),
+}
+"""This extension's settings and what their values look like (wan2gp_svi/wangp/settings.py)."""
