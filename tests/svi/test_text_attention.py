@@ -87,9 +87,21 @@ def test_padding_is_projected_once_and_everything_else_as_it_was(lengths: list[i
         projected_tokens.append(tokens.shape[1])
         return layer(tokens)
 
-    result = project_distinct(project, contexts, lengths)
+    result = project_distinct(project, contexts, lengths, granularity=4)
     torch.testing.assert_close(result, layer(contexts))
-    assert projected_tokens == [sum(lengths) + any(length < 12 for length in lengths)]
+    sizes = [(length + 3) // 4 * 4 for length in lengths]
+    assert projected_tokens == [sum(sizes) + any(size < 12 for size in sizes)]
+
+
+def test_another_text_leaves_the_bits_of_the_others_alone() -> None:
+    layer = nn.Linear(64, 96)
+    contexts = noise(3, 512, 64)
+    contexts[0, 20:], contexts[1, 7:], contexts[2, 100:] = 0.25, 0.25, 0.25
+    before = project_distinct(layer, contexts, (20, 7, 100))
+    contexts[1, :30] = noise(30, 64, seed=4)
+    after = project_distinct(layer, contexts, (20, 30, 100))
+    assert torch.equal(before[[0, 2]], after[[0, 2]])
+    assert not torch.equal(before[1], after[1])
 
 
 def relay_weights(latents: int, parts: int) -> list[float]:

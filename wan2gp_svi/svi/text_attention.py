@@ -90,26 +90,32 @@ def attend_by_time(
 
 
 def project_distinct(
-    project: Callable[[Tensor], Tensor], contexts: Tensor, lengths: Sequence[int]
+    project: Callable[[Tensor], Tensor],
+    contexts: Tensor,
+    lengths: Sequence[int],
+    granularity: int = 64,
 ) -> Tensor:
-    """`project(contexts)` for a projection of each token alone, with the padding projected once.
+    """`project(contexts)` for a projection of each token alone, most of the padding projected once.
 
     project: (1, n, C) -> (1, n, D), a linear layer.
     contexts: (S, N, C), of which row s has `lengths[s]` tokens of words; all tokens behind them,
         in all rows, are alike (an encoder's zero padding, through a layer or not).
+    granularity: each row gives its words and padding up to a multiple of this. So another text in
+        one row moves no token of the others, and their results stay the same to the bit.
 
     Returns (S, N, D).
     """
     rows, tokens, _ = contexts.shape
-    distinct = [contexts[row, :length] for row, length in enumerate(lengths)]
-    padded = [row for row, length in enumerate(lengths) if length < tokens]
+    sizes = [min(-(-length // granularity) * granularity, tokens) for length in lengths]
+    distinct = [contexts[row, :size] for row, size in enumerate(sizes)]
+    padded = [row for row, size in enumerate(sizes) if size < tokens]
     if padded:
         distinct.append(contexts[padded[0], -1:])
     projected = project(torch.cat(distinct).unsqueeze(0))[0]
     result = projected.new_empty(rows, tokens, projected.shape[-1])
     start = 0
-    for row, length in enumerate(lengths):
-        result[row, :length] = projected[start : start + length]
-        result[row, length:] = projected[-1]
-        start += length
+    for row, size in enumerate(sizes):
+        result[row, :size] = projected[start : start + size]
+        result[row, size:] = projected[-1]
+        start += size
     return result

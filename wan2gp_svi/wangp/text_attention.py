@@ -102,8 +102,7 @@ def timed(pipeline: Any, segments: Sequence[Segment]) -> Iterator[str]:
             " used to be. Take the (at ... seconds: ...) parts out, or update the extension."
         )
     encoded = _encode(pipeline, words)
-    text_len = pipeline.model.text_len
-    contexts = encoded[0].new_zeros(len(encoded), text_len, encoded[0].shape[-1])
+    contexts = encoded[0].new_zeros(len(encoded), pipeline.model.text_len, encoded[0].shape[-1])
     for row, text in zip(contexts, encoded, strict=True):
         row[: len(text)] = text
     state = Timed(
@@ -137,7 +136,7 @@ def _encode(pipeline: Any, words: Sequence[str]) -> list[Tensor]:
             (tokens,) = encode([text])
         else:
             (tokens,) = cache.encode(encode, [text], device=pipeline.device)
-        distinct[text] = tokens.to(pipeline.dtype)
+        distinct[text] = tokens.to(pipeline.dtype)[: pipeline.model.text_len]
     return [distinct[text] for text in words]
 
 
@@ -235,10 +234,12 @@ def _by_time(
             k=lambda _: keys[own],
             v=lambda _: values[own],
         )
-        return original(stand_in, [group], context[own], return_q)[0]
+        part, normalised = original(stand_in, [group], context[own], return_q)
+        if return_q and normalised.data_ptr() != group.data_ptr():  # WanGP normalises in place
+            group.copy_(normalised.flatten(2))
+        return part
 
     result = attend_by_time(attend, queries, now.timed.spans, x if now.may_overwrite else None)
     if not return_q:
         return result, None
-    # normalised group by group, in place, by the host
     return result, queries.view(*queries.shape[:2], module.num_heads, module.head_dim)
