@@ -94,6 +94,15 @@ def fitting(sd: StateDict, modules: Collection[str]) -> StateDict:
     return {name: tensor for name, tensor in sd.items() if name not in image}
 
 
+def warn(pipeline: Any, kwargs: Mapping[str, Any]) -> None:
+    """Say in the console, once, what `wrong_pairs` finds. Never stops a task."""
+    try:
+        for sentence in wrong_pairs(pipeline, kwargs):
+            say_once(sentence)
+    except Exception as error:
+        say_once(f"The choice of LoRAs was not checked ({error!r}).")
+
+
 def wrong_pairs(pipeline: Any, kwargs: Mapping[str, Any]) -> list[str]:
     """Sentences about LoRAs that probably do not belong where they are; see `check_selection`.
 
@@ -114,7 +123,9 @@ def wrong_pairs(pipeline: Any, kwargs: Mapping[str, Any]) -> list[str]:
     for values in zip(*phases, strict=True):
         parts = [values[:switch], values[switch:]] if count > switch else [values]
         words.append(";".join(str(int(any(map(_is_on, part)))) for part in parts))
-    return check_selection(files, " ".join(words), str(kwargs.get("model_type") or ""))
+    two_models = getattr(pipeline, "model2", None) is not None
+    model_type = kwargs.get("model_type") or ("i2v_2_2" if two_models else "i2v")
+    return check_selection(files, " ".join(words), model_type)
 
 
 def _is_on(multiplier: float | list[float]) -> bool:

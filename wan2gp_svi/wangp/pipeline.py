@@ -21,6 +21,7 @@ from torch import Tensor
 
 from wan2gp_svi.svi.prompts import Segment
 from wan2gp_svi.svi.windows import Chain, Size, Window, latents_of
+from wan2gp_svi.wangp import loras
 from wan2gp_svi.wangp import run as runs
 from wan2gp_svi.wangp.run import START, Run, Source
 from wan2gp_svi.wangp.settings import read
@@ -106,6 +107,7 @@ def _generate(pipeline: Any, original: Any, kwargs: dict[str, Any]) -> Any:
     run.amplitude = kwargs.get("motion_amplitude") or 1.0
     segments = run.segments(window)
     _announce(run, window, segments)
+    loras.warn(pipeline, kwargs)
     with (
         _window(pipeline, run, window, picture, kwargs.get("image_end")),
         timed(pipeline, segments) as prompt,
