@@ -168,8 +168,17 @@ def _model_def(function: Callable[..., dict], bound: inspect.BoundArguments) -> 
 
 def _default_settings(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
     result = function(*bound.args, **bound.kwargs)
-    bound.arguments["ui_defaults"].update(DEFAULTS)
+    bound.arguments["ui_defaults"].update(DEFAULTS, multi_prompts_gen_type=_a_prompt_a_window())
     return result
+
+
+def _a_prompt_a_window() -> str | int:
+    """How WanGP names that each line (or paragraph, from 12.0 on) of the prompt is for a window."""
+    try:
+        from shared.utils.prompt_parser import DEFAULT_MULTI_PROMPTS_MODE as usual
+    except ImportError:
+        return 1
+    return usual.replace("G", "W")
 
 
 def _fixed_settings(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:

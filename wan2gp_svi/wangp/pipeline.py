@@ -215,6 +215,8 @@ def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
     """Say in the console what SVI does in this window."""
     total = max(len(run.sizes), window.number)
     anchor = f"anchor {window.anchor}" if window.anchor else "the start image as anchor"
+    if not window.anchor and run.handover is not None and run.handover.anchor is not None:
+        anchor = "the anchor as before"
     hand_over = "no hand-over"
     if not (window.number == 1 and run.chain.starts_on_image):
         count, what = window.motion_latents, "latent"
