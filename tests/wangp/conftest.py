@@ -38,6 +38,13 @@ def _copy(source, target):
     )
 
 
+def installed(tree):
+    """`tree` with the extension put in by its own command."""
+    command = [sys.executable, "-m", "wan2gp_svi", "install", "--wangp", str(tree)]
+    subprocess.run(command, check=True, cwd=ROOT)
+    return tree
+
+
 @pytest.fixture(scope="session")
 def plain_tree(wangp_dir, tmp_path_factory):
     """A copy of WanGP as it is."""
@@ -47,10 +54,7 @@ def plain_tree(wangp_dir, tmp_path_factory):
 @pytest.fixture(scope="session")
 def svi_tree(wangp_dir, tmp_path_factory):
     """A copy of WanGP with the extension installed as a user does it."""
-    tree = _copy(wangp_dir, tmp_path_factory.mktemp("svi") / "WanGP")
-    command = [sys.executable, "-m", "wan2gp_svi", "install", "--wangp", str(tree)]
-    subprocess.run(command, check=True, cwd=ROOT)
-    return tree
+    return installed(_copy(wangp_dir, tmp_path_factory.mktemp("svi") / "WanGP"))
 
 
 class Outcome(dict):

@@ -9,6 +9,7 @@ A scenario is {"name", "set": {setting: value, ...}} and, all optional,
     "continue"   name of an earlier scenario whose video is continued ("V"); "last": true for "L"
     "extra"      {"2": 1}: while window 2 runs, one more window is asked for
     "config"     entries of WanGP's configuration, such as {"metadata_type": "json"}
+    "profiles"   profiles applied before, as paths under profiles/; the last one's settings hold
     "fake"       true: no transformer, no VAE; frames are counted, not looked at
 Results: OUT/results.json, and OUT/<name>.npz with y, noise, latents, frames of each window.
 """
@@ -18,6 +19,7 @@ import contextlib
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -41,6 +43,7 @@ import cpu_shim  # noqa: E402
 
 cpu_shim.install()
 import numpy as np  # noqa: E402
+import profile_page  # noqa: E402
 import tiny  # noqa: E402
 import torch  # noqa: E402
 import wgp  # noqa: E402
@@ -74,6 +77,7 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     count_encodes(pipe)
     show_colour_reference(pipe)
     record_texts(pipe)
+    time_transformer(pipe)
     if scenario.get("fake"):
         make_fake(pipe)
     modules = {"transformer": pipe.model, "vae": pipe.vae.model}
@@ -83,7 +87,7 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
 
     def generate(*a, **k):
         pipe.encoded, pipe.encodings, pipe.seen, pipe.reference = [], [], [], None
-        pipe.texts = []
+        pipe.texts, pipe.in_transformer = [], 0.0
         extra = scenario.get("extra", {}).get(str(k.get("window_no")), 0)
         gen["extra_windows"] = gen.get("extra_windows", 0) + extra
         result = recorded(*a, **k)
@@ -91,7 +95,9 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
         pipe.recorder.windows[-1]["encodings"] = pipe.encodings
         pipe.recorder.windows[-1]["seen"] = pipe.seen
         pipe.recorder.windows[-1]["text"] = pipe.texts
+        pipe.recorder.windows[-1]["transformer"] = round(pipe.in_transformer, 4)
         pipe.recorder.windows[-1]["reference"] = pipe.reference
+        pipe.recorder.windows[-1]["loras"] = getattr(pipe.model, "_loras_scaling", {})
         pipe.recorder.windows[-1]["status"] = [gen.get("window_no"), gen.get("total_windows")]
         return result
 
@@ -122,6 +128,21 @@ def count_encodes(pipe):
         return z
 
     pipe.vae.model.encode = encode
+
+
+def time_transformer(pipe):
+    """Seconds spent in the transformer, so that what is around it can be told."""
+
+    def before(*a):
+        pipe.entered = time.perf_counter()
+
+    def after(*a):
+        pipe.in_transformer += time.perf_counter() - pipe.entered
+
+    for model in (pipe.model, pipe.model2):
+        if model is not None:
+            model.register_forward_pre_hook(before)
+            model.register_forward_hook(after)
 
 
 def record_texts(pipe):
@@ -270,6 +291,10 @@ for scenario in scenarios:
         settings["image_prompt_type"] = "L" if scenario.get("last") else "V"
         if not scenario.get("last"):
             settings["video_source"] = made.get(source, source)
+    page = {}
+    if scenario.get("profiles"):
+        page = profile_page.apply(wgp, model, scenario["profiles"])
+        settings.update({k: v for k, v in page["settings"].items() if k != "help"})
     settings.update(scenario.get("set", {}))
     wgp.server_config.update(metadata_type="metadata", keep_intermediate_sliding_windows=1)
     wgp.server_config.update(scenario.get("config", {}))
@@ -320,13 +345,18 @@ for scenario in scenarios:
             "files": sorted(p.name for p in folder.iterdir()),
             "metadata": comment_in(str(videos[-1])) if videos else {},
             "version": wgp.WanGP_version,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "page": page,
+            "listed": profile_page.listed(wgp, model),
             "windows": [
                 {
                     "prompt": w["kwargs"].get("input_prompt"),
                     "seconds": round(w["seconds"], 3),
                     "encoded": w.get("encoded"),
                     "text": w.get("text"),
+                    "transformer": w.get("transformer"),
                     "status": w.get("status"),
+                    "loras": w.get("loras"),
                     "frames": int(w["frames"].shape[1]) if "frames" in w else 0,
                 }
                 for w in windows
