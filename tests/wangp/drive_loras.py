@@ -65,7 +65,7 @@ from wan2gp_svi.wangp import loras  # noqa: E402
 loras.attach(vars(module))
 loras.attach(vars(module))  # a second time must not wrap the wrapper
 hooked = module.WanModel.preprocess_loras
-assert hooked is not plain and hooked.__wrapped__ is plain
+assert hooked is not plain and plain in [cell.cell_contents for cell in hooked.__closure__]
 
 
 def preprocess(how):

@@ -8,7 +8,6 @@ copied. mmgp then adds multiplier * alpha/rank * B.A, and takes alpha/rank for 1
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,9 @@ def attach(namespace: dict[str, Any]) -> None:
     """Wrap `WanModel.preprocess_loras`. `namespace`: the globals of WanGP's modules/model.py."""
     model_class = namespace["WanModel"]
     original = model_class.preprocess_loras
-    if hasattr(original, "__wrapped__"):
+    if getattr(original, "__module__", None) == __name__:
         return
 
-    @functools.wraps(original)
     def preprocess_loras(self: torch.nn.Module, model_type: str, sd: StateDict) -> StateDict:
         modules = frozenset(name for name, _ in self.named_modules())
         try:
