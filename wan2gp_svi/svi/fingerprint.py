@@ -7,7 +7,19 @@ differences (ITU-R BT.601) and its mean luma gradient (how much detail it has). 
 means far less than an edit that one can see; and where anything moves, thumbnails of neighbouring
 frames differ, so that frames cut off show too.
 
-BENCHMARK FIGURES
+Measured (benchmarks/fingerprint.py; 54 clips of 832x480: 6 photos, standing still, with noise,
+panned, zoomed, shaken, faded, with a ball that moves; pictures alone, frame counts not looked at):
+
+    own frames refused, after x264 at WanGP's quality 8 and at crf 17        0 of 108
+        x264 at crf 23 and 30, x265 at crf 28 (noise that the codec removed) 3 of 162
+    other frames accepted: another photo 0 of 270, another motion of the same photo 15 of 432,
+        mirrored 0, cropped by 2 % 0, a title 0, brighter by 4 steps 0 (by 2: 53), gamma 1.05 0,
+        grain 5 2, blur of sigma 1 8, sharpened 9, half the size and back 39 of 54 each
+    one frame cut off and accepted: still 30, noise 27, pan of 0.1 pixels 25, of 0.5 0, of 3 0,
+        zoom 4, ball 1, fade 16, shake 0 of 30 each
+
+So a cut in a picture that (almost) stands still does not show; the number of frames, which a
+hand-over file has as well, tells it.
 """
 
 from __future__ import annotations
