@@ -1,6 +1,6 @@
 """What SVI costs around the transformer: the real WanGP with and without the extension, in one run.
 
-    WANGP_DIR=... WANGP_PYTHON=... python benchmarks/loop.py [--frames 157] [--window 81] [--rounds 2]
+    WANGP_DIR=... WANGP_PYTHON=... python benchmarks/loop.py [--frames 157] [--window 81]
 
 Both run the same task (64x64, tiny models, 2 steps, their real VAE code) in processes of their own,
 in turn, and the best of the rounds counts. A WanGP without SVI of its own (before 10.0) is measured

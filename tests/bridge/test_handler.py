@@ -1,0 +1,108 @@
+"""The model type on a WanGP that does not know it, and on one that does."""
+
+from typing import ClassVar
+
+import pytest
+
+from wan2gp_svi.wangp import handler
+from wan2gp_svi.wangp.pipeline import MODEL_TYPE
+
+
+def family(native):
+    """A class of static methods as WanGP's handlers are, that remembers what it was asked."""
+
+    class family_handler:
+        asked: ClassVar[list] = []
+
+        @staticmethod
+        def query_supported_types():
+            return ["i2v", "i2v_2_2"] + ([MODEL_TYPE] if native else [])
+
+        @staticmethod
+        def query_family_maps():
+            return {"t2v_2_2": "t2v"}, {"i2v_2_2": ["i2v_2_2_multitalk"]}
+
+        @staticmethod
+        def query_model_def(base_model_type, model_def):
+            family_handler.asked.append(base_model_type)
+            return {
+                "i2v_class": True,
+                "group": "wan2_2",
+                "profiles_dir": ["wan_2_2"],
+                "i2v_v2v": True,
+                "guide_custom_choices": {},
+            }
+
+        @staticmethod
+        def load_model(model_filename, model_type, base_model_type, model_def, **kwargs):
+            family_handler.asked.append(base_model_type)
+            return base_model_type
+
+        @staticmethod
+        def update_default_settings(base_model_type, model_def, ui_defaults):
+            ui_defaults["sample_solver"] = "unipc"
+
+        @staticmethod
+        def fix_settings(base_model_type, settings_version, model_def, ui_defaults):
+            ui_defaults["fixed"] = True
+
+    handler.attach({"family_handler": family_handler})
+    return family_handler
+
+
+def test_an_old_wangp_gets_the_type():
+    wan = family(native=False)
+    assert wan.query_supported_types() == ["i2v", "i2v_2_2", MODEL_TYPE]
+    equivalent, compatible = wan.query_family_maps()
+    assert equivalent[MODEL_TYPE] == "i2v_2_2"
+    assert compatible["i2v_2_2"] == ["i2v_2_2_multitalk", MODEL_TYPE]
+    # Everything about loading is i2v_2_2's: no CLIP, its LoRA folder, its transformers.
+    assert wan.load_model("file", MODEL_TYPE, base_model_type=MODEL_TYPE, model_def={}) == "i2v_2_2"
+
+
+def test_a_wangp_that_has_the_type_keeps_its_own_answers():
+    wan = family(native=True)
+    assert wan.query_supported_types().count(MODEL_TYPE) == 1
+    assert wan.load_model("file", MODEL_TYPE, MODEL_TYPE, {}) == MODEL_TYPE
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_what_the_page_offers(native):
+    found = family(native).query_model_def(MODEL_TYPE, {})
+    assert found["svi2pro"]
+    assert found["image_prompt_types_allowed"] == "SEVL"
+    assert [letters for _, letters in found["image_ref_choices"]["choices"]] == ["", "KI"]
+    assert found["no_background_removal"]
+    assert found["sliding_window_defaults"]["overlap_default"] == 4
+    assert "overlap_offset" not in found["sliding_window_defaults"]
+    assert found["profiles_dir"] == ["wan_2_2", "svi_2_pro"]
+    assert "i2v_v2v" not in found
+    assert "guide_custom_choices" not in found
+    assert len(found["custom_settings"]) == 5
+
+
+@pytest.mark.parametrize(("base", "modes"), [("i2v", 4), ("i2v_2_2", 1)])
+def test_other_models_get_a_switch_and_nothing_else(base, modes):
+    found = family(native=True).query_model_def(base, {})
+    assert "svi2pro" not in found
+    assert len(found["svi_modes"]) == modes
+    switch = found["custom_settings"][0]
+    assert switch["default"] == ""
+    assert len(switch["choices"]) == 1 + modes
+    assert found["i2v_v2v"]
+
+
+def test_defaults_and_fixed_settings():
+    wan = family(native=False)
+    settings: dict = {}
+    wan.update_default_settings(MODEL_TYPE, {}, settings)
+    assert settings["sample_solver"] == "unipc"
+    assert settings["sliding_window_size"] == 81
+    assert settings["sliding_window_overlap"] == 4
+    assert settings["sliding_window_color_correction_strength"] == 0
+    settings["sliding_window_overlap"] = 9
+    wan.fix_settings(MODEL_TYPE, 2.3, {}, settings)
+    assert (settings["sliding_window_overlap"], settings["fixed"]) == (4, True)
+    other = {"sliding_window_overlap": 9}
+    wan.fix_settings("i2v_2_2", 2.3, {}, other)
+    assert other == {"sliding_window_overlap": 9, "fixed": True}

@@ -1,0 +1,139 @@
+"""The hooks as WanGP sees them: silent where they have nothing to say, and never in the way."""
+
+import pytest
+import torch
+
+from wan2gp_svi import wangp
+from wan2gp_svi.svi.windows import Chain, Size, sizes
+from wan2gp_svi.wangp import loop
+from wan2gp_svi.wangp import run as runs
+from wan2gp_svi.wangp.run import Run
+from wan2gp_svi.wangp.settings import Settings
+
+
+@pytest.fixture
+def run():
+    chain = Chain(size=Size(17))
+    run = Run(Settings(), chain, sizes=sizes(41, chain))
+    runs.set_current(run)
+    yield run
+    runs.set_current(None)
+
+
+def test_outside_a_run_nothing_changes():
+    overlap, kwargs = torch.zeros(1), {"y": torch.ones(1)}
+    assert wangp.window_frames(2, 77) == 77
+    assert wangp.conditioning(object(), kwargs, overlap) is overlap
+    assert torch.equal(kwargs["y"], torch.ones(1))
+    wangp.window_saved("video.mp4", {})
+
+
+def test_hooks_of_another_version_stay_off(capsys):
+    namespace: dict = {}
+    wangp._told.clear()
+    for attach in (wangp.attach_wgp, wangp.attach_pipeline, wangp.attach_handler):
+        attach(namespace, hooks=wangp.HOOKS + 1)
+    said = capsys.readouterr().out
+    assert namespace == {}
+    assert said.count("\n") == 1
+    assert "install" in said
+    assert "newer" in said
+
+
+def test_a_failing_hand_over_does_not_stop_the_run(run, capsys, monkeypatch):
+    monkeypatch.setattr(Run, "saved", lambda *a: 1 / 0)
+    wangp.window_saved("video.mp4", {})
+    assert "could not be saved" in capsys.readouterr().out
+
+
+def test_window_frames_are_the_plans_and_extra_windows_are_whole(run):
+    run.sizes = sizes(33, run.chain, exact=True)
+    planned = [size.frames for size in run.sizes]
+    assert [wangp.window_frames(k, 99) for k in (1, 2, 3, 4)] == [*planned, 17]
+
+
+def planned(name, original):
+    namespace = {name: original}
+    namespace["generate_video"] = lambda: None
+    loop.attach(namespace)
+    return namespace[name]
+
+
+def test_the_default_plan_becomes_ours(run):
+    window = {"prompt": "", "frame_num": 1, "overlap_frames": 0, "new_shot": False, "other": 5}
+    build = planned("build_default_window_plan", lambda **_: [dict(window)])
+    found = build(total_frames=41)
+    assert [w["frame_num"] for w in found] == [17, 17, 17]
+    assert [w["output_frames"] for w in found] == [17, 12, 12]
+    assert {w["overlap_frames"] for w in found} == {5}
+    assert all(w["other"] == 5 and w["trim_last_frames"] == 0 for w in found)
+    runs.set_current(None)
+    assert build(total_frames=41) == [window]
+
+
+def scheduler(*windows):
+    shown = [
+        {"prompt": f"p{k}", "discard_last_frames": 0, "new_shot": False, **window}
+        for k, window in enumerate(windows)
+    ]
+    return lambda **_: ({"active": True, "windows": shown, "prompts": []}, None)
+
+
+def test_durations_become_windows_that_end_where_a_latent_ends(run):
+    original = scheduler(
+        {"output_frames": 20, "overlap_frames": 0}, {"output_frames": 30, "overlap_frames": 5}
+    )
+    build = planned("build_frame_scheduler", original)
+    found, error = build(prompts=["[/duration=20] a", "[/duration=30] b"])
+    assert error is None
+    assert [w["frame_num"] for w in found["windows"]] == [21, 37]
+    assert [w["output_frames"] for w in found["windows"]] == [21, 32]
+    assert found["predicted_total_frames"] == 53
+    assert found["prompts"] == ["p0", "p1"]
+
+
+def test_an_overlap_command_means_motion_latents(run):
+    original = scheduler(
+        {"output_frames": 17, "overlap_frames": 5},
+        {"output_frames": 12, "overlap_frames": 9},
+        {"output_frames": 12, "overlap_frames": 5},
+    )
+    build = planned("build_frame_scheduler", original)
+    build(prompts=["a", "[/overlap=9] b", "c"])
+    assert [size.motion_latents for size in run.sizes] == [1, 2, 1]
+
+
+def test_an_error_of_the_scheduler_is_passed_on(run):
+    build = planned("build_frame_scheduler", lambda **_: ({}, "no such command"))
+    assert build(prompts=["[/x]"]) == ({}, "no such command")
+
+
+def test_metadata_say_what_was_asked(run):
+    run.asked = {"video_length": 43, "sliding_window_overlap": 4}
+    prepare = planned("prepare_inputs_dict", lambda target, inputs: dict(inputs))
+    told = {"video_length": 41, "sliding_window_overlap": 5}
+    assert prepare("metadata", dict(told)) == run.asked
+    assert prepare("state", dict(told)) == told
+
+
+def test_settings_without_a_control_survive_the_page():
+    def collect(model_def, inputs, strict=False):
+        return {"svi_seeds": "new"}, None
+
+    keep = planned("collect_custom_settings_from_inputs", collect)
+    given = {"custom_settings": {"svi_length": "exact", "svi_seeds": "same", "theirs": 1}}
+    assert keep({"svi2pro": True}, given) == ({"svi_length": "exact", "svi_seeds": "new"}, None)
+    assert keep({}, given) == ({"svi_seeds": "new"}, None)
+
+
+def test_an_old_wangps_page_keeps_the_profiles_settings():
+    saved = {}
+    namespace = {
+        "generate_video": lambda: None,
+        "get_model_def": lambda model: {"svi2pro": True},
+        "set_model_settings": lambda state, model, settings: saved.update(settings),
+    }
+    loop.attach(namespace)
+    state = {"m": {"custom_settings": {"svi_length": "exact", "theirs": 1}}}
+    namespace["set_model_settings"](state, "m", {"video_length": 81})
+    assert saved == {"video_length": 81, "custom_settings": {"svi_length": "exact"}}

@@ -1,0 +1,52 @@
+"""This extension's own settings: read from WanGP's custom settings, refused in a sentence."""
+
+import pytest
+
+from wan2gp_svi.errors import UserError
+from wan2gp_svi.wangp.settings import CONTROLS, Settings, read, read_mode
+
+
+def test_without_settings_it_is_the_authors_way():
+    assert read(None) == read({}) == Settings()
+    assert Settings() == Settings("new", 1.0, 1, 1.0, (), False)
+
+
+def test_the_controls_defaults_are_the_defaults():
+    assert read({control["id"]: control["default"] for control in CONTROLS}) == Settings()
+
+
+def test_values_as_the_page_and_as_files_give_them():
+    found = read(
+        {
+            "svi_seeds": " 7, 49;91 ",
+            "svi_anchor_strength": "0.5",
+            "svi_motion_latents": 2.0,
+            "svi_motion_strength": 1.2,
+            "svi_anchor_schedule": "1, 1, 2",
+            "svi_length": "Exact",
+            "other": "not ours",
+        }
+    )
+    assert found == Settings((7, 49, 91), 0.5, 2, 1.2, (1, 1, 2), True)
+    assert read({"svi_seeds": "SAME"}).seeds == "same"
+    assert read({"svi_seeds": [1, 2]}).seeds == (1, 2)
+    assert read_mode({"svi_mode": " Shot "}) == "shot"
+    assert read_mode({}) == read_mode(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("svi_seeds", "sometimes"),
+        ("svi_seeds", "-1"),
+        ("svi_anchor_strength", "strong"),
+        ("svi_anchor_strength", 3),
+        ("svi_motion_latents", 9),
+        ("svi_motion_strength", float("nan")),
+        ("svi_anchor_schedule", "one"),
+        ("svi_length", "long"),
+    ],
+)
+def test_what_cannot_be_used_is_named(name, value):
+    with pytest.raises(UserError, match=name):
+        read({name: value})
