@@ -1,7 +1,7 @@
 """LoRA files of every origin load: WanModel.preprocess_loras is given names that it understands.
 
 Called by the hook in models/wan/modules/model.py. WanGP hands each file's tensors to
-`preprocess_loras(self, model_type, sd)` (this signature from v9.3 to v12.60 at least) and what
+`preprocess_loras(self, model_type, sd)` (so in each of its versions since October 2025) and what
 comes back to mmgp. The wrapper renames the keys first, by `wan2gp_svi.lora.keys`; no tensor is
 copied. mmgp then adds multiplier * alpha/rank * B.A, and takes alpha/rank for 1 without an alpha.
 """
