@@ -297,6 +297,23 @@ def test_any_text_is_a_schedule_of_every_latent_once_or_an_error_with_its_place(
     assert seconds == pytest.approx(window["new_frames"] / window["fps"])
 
 
+@given(st.lists(PROMPTS, min_size=1, max_size=3))
+def test_any_prompts_of_three_windows_are_three_schedules_or_an_error_with_its_place(
+    prompts,
+) -> None:
+    try:
+        timed = prompts_for_windows(prompts, SPANS)
+        assert len(timed) == len(SPANS)
+        for window, text in zip((FIRST, LATER, LATER), timed, strict=True):
+            if isinstance(text, TimedPrompt):
+                segments = schedule(text, **window)
+                assert (segments[0].first_latent, segments[-1].stop_latent) == (0, 21)
+            else:
+                assert text in prompts
+    except PromptError as error:
+        assert any(p[error.position : error.position + 1] == "(" for p in prompts)
+
+
 @given(
     st.lists(st.integers(0, 10_000), min_size=1, max_size=5, unique=True),
     st.integers(0, 3),

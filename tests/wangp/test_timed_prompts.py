@@ -10,8 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from conftest import drive
 
 HERE = Path(__file__).parent
 LATENTS = 9
@@ -151,3 +153,47 @@ def test_wan_2_1_with_its_image_tokens(found):
     ]
     assert [latent for latent, differs in enumerate(frames) if differs] == [2, 3, 4]
     assert torch.equal(one["negative"], other["negative"])
+
+
+def in_the_loop(name, *prompts):
+    """Three windows of 17 frames (41 in all); the later ones add 12 frames, 0.75 s."""
+    return {"name": name, "set": {"prompt": "\n".join(prompts), "video_length": 41}}
+
+
+LOOPS = [
+    in_the_loop("two", "all", "all (at 0.25 s: two)", "all"),
+    in_the_loop("other", "all", "all (at 0.25 s: other)", "all"),
+    in_the_loop("late", "all", "all (at 0.75 s: two)", "all"),
+    in_the_loop("open", "all", "all (at 0.25 s: two", "all"),
+    in_the_loop("near", "all", "all", "all (at 0.3 s: one) (at 0.35 s: two)"),
+]
+
+
+@pytest.fixture(scope="module")
+def loops(svi_tree, tmp_path_factory):
+    return drive(svi_tree, LOOPS, tmp_path_factory.mktemp("timed_loop"))
+
+
+def test_a_timed_prompt_typed_into_wangp_acts_at_its_frames(loops):
+    """0.25 s of window 2 is frame 5 + 4 = 9, the first of latent 3, of 0..4."""
+    two, other = loops["two"], loops["other"]
+    assert two.ok and other.ok and len(two.windows) == 3
+    assert np.array_equal(two.arrays["latents1"], other.arrays["latents1"])
+    difference = np.abs(two.arrays["latents2"] - other.arrays["latents2"]).mean(axis=(0, 2, 3))
+    assert set(np.argsort(difference)[-2:]) == {3, 4}
+    assert not np.array_equal(two.arrays["latents3"], other.arrays["latents3"])  # handed on
+    assert any("0.25" in line and "all two" in line for line in two.svi)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "said"),
+    [
+        ("late", 5, "window 2, which adds 0.75 s"),
+        ("open", 5, "never closed"),
+        ("near", 21, "same latent frame"),
+    ],
+)
+def test_a_mistake_stops_before_anything_is_loaded(loops, name, place, said):
+    run = loops[name]
+    assert not run.ok and run.windows == [] and run.videos == []
+    assert said in run.said and f"character {place}:" in run.said

@@ -17,8 +17,8 @@ A prompt uses one of the two. One with times of the whole video is cut into the 
 into (`prompts_for_windows`), and what held at the end of a window goes on holding in the next.
 Parentheses that do not start with "at" and a time are text, and so is everything in them.
 
-Frames and latents, the VAE's step (METHOD.md of the design; Wan 2.1 technical report,
-arXiv 2503.20314): frame 0 of a window is latent 0, frames 4j-3..4j are latent j.
+Frames and latents, the VAE's step (Wan's technical report, arXiv 2503.20314): frame 0 of a window
+is latent 0, frames 4j-3..4j are latent j.
 
 The rule for a time of t seconds: the part begins at the first frame that is shown at or after t,
 frame `first_new_frame + ceil(t * fps)` (a time during the last frame: that frame), and acts from
@@ -45,9 +45,8 @@ from itertools import pairwise
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.windows import Window
 
-_SAME_TIME = (
-    1e-6  # seconds; rounding must not turn 0.1 s at 30 fps, 3.0000000000000004, into frame 4
-)
+# Seconds: rounding must not turn 0.1 s at 30 fps, frame 3.0000000000000004, into frame 4.
+_SAME_TIME = 1e-6
 _STOPS = ",.;:!?…，。；：！？、"
 
 _UNIT = r"(?:seconds|second|secs|sec|s)"

@@ -31,6 +31,7 @@ from typing import Any
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.conditioning import MODES, Mode
+from wan2gp_svi.svi.prompts import segments_of
 from wan2gp_svi.svi.windows import Chain, Size, check, floor_frames, layout, sizes
 from wan2gp_svi.wangp import continuing
 from wan2gp_svi.wangp import run as runs
@@ -144,7 +145,8 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
     if not any("[/" in prompt.replace(" ", "") for prompt in run.written):
         # Whatever is wrong in a timed prompt is told now; slash commands may still move windows.
         run.windows = layout(run.sizes, chain)
-        run.texts()
+        for window, text in zip(run.windows, run.texts(), strict=True):
+            segments_of(window, text)
     changed = {
         "video_length": _told_length(run),
         "sliding_window_size": size.frames,

@@ -192,9 +192,9 @@ def _text_cross_attention(original: Any) -> Any:
     def text_cross_attention(
         self: Any, xlist: list[Tensor], context: Tensor, return_q: bool = False
     ) -> Any:
-        if _pass is None or context.shape[0] < len(_pass.timed.spans):
+        if _pass is None:
             return original(self, xlist, context, return_q)
-        return _by_time(original, self, xlist, context, return_q, _pass)
+        return _by_time(original, self, xlist, context, return_q)
 
     return text_cross_attention
 
@@ -209,14 +209,18 @@ class _StandIn:
         return getattr(self._module, name)
 
 
-@torch.compiler.disable()
+@torch.compiler.disable()  # else every pass would be compiled anew
 def _by_time(
-    original: Any, module: Any, xlist: list[Tensor], context: Tensor, return_q: bool, now: _Pass
+    original: Any, module: Any, xlist: list[Tensor], context: Tensor, return_q: bool
 ) -> tuple[Tensor, Tensor | None]:
     """`text_cross_attention` of queries from `xlist` (B, T*P, C), each group with its own row.
 
-    context: (S, N, C), or (S+1, N, C) with NAG's negative prompt as the last row.
+    context: (S, N, C), or (S+1, N, C) with NAG's negative prompt as the last row. With fewer rows
+    it is a negative prompt in a joint pass, and none of ours.
     """
+    now = _pass
+    if now is None or context.shape[0] < len(now.timed.spans):
+        return original(module, xlist, context, return_q)
     x = xlist[0]
     xlist.clear()  # the host frees its reference here; a group of x is overwritten by its output
     segments, rows = len(now.timed.spans), context.shape[0]
