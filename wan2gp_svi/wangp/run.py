@@ -186,8 +186,12 @@ class Run:
         if number == START and self.chain.source_frames == 0:
             number = 0  # a new video starts on its start image
         if number not in self.anchors:
-            kept = self.handover.anchor_in_force if self.handover and number == 0 else None
-            self.anchors[number] = encode(picture(number)) if kept is None else kept
+            if self.handover is None or number != 0:
+                self.anchors[number] = encode(picture(number))
+            elif self.chain.anchors:  # a schedule asks for the start image
+                self.anchors[number] = self.handover.start_anchor
+            else:
+                self.anchors[number] = self.handover.anchor_in_force
         return self.anchors[number]
 
     def motion(self, window: Window, encode: Encode) -> Tensor:
@@ -212,7 +216,8 @@ class Run:
         """
         if self.mode.motion_frames:
             return self.motion_frames(window, picture)[:, :1]
-        return picture(window.anchor if window.number > 1 else 0)
+        on_image = window.number == 1 and self.chain.starts_on_image
+        return picture(START if on_image else window.anchor)
 
     def motion_frames(self, window: Window, picture: Callable[[int], Tensor]) -> Tensor:
         """The N frames (3, N, H, W), -1 to 1, that a window of the pixel modes starts from.
