@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.installer.find import wangp_folder
 from wan2gp_svi.profiles.check import mistakes
 from wan2gp_svi.profiles.known import CUSTOM, FOLDERS, LORAS, MODELS
 from wan2gp_svi.profiles.wangp import Takes, takes
@@ -92,7 +91,7 @@ def _accelerator(name: str, accelerators: list[str]) -> str:
 
 def check(args: argparse.Namespace) -> int:
     """`profiles check`: every mistake in a line; exit code 2 when there is one."""
-    host = takes(wangp_folder(args.wangp)) if args.wangp else Takes()
+    host = takes(Path(args.wangp)) if args.wangp else Takes()
     ours = not args.files
     if ours:
         folder = source()

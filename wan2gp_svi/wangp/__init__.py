@@ -5,7 +5,7 @@
     any2video.py, end of module         attach_pipeline     pipeline.py: every window's generate()
     any2video.py, y is ready            conditioning        pipeline.py: puts SVI's y in its place
     modules/model.py, end of module     attach_model        loras.py, text_attention.py
-    wgp.py, before it launches          attach_wgp          loop.py: the plan in place of WanGP's
+    wgp.py, before it launches          attach_wgp          loop.py: the plan for WanGP's; phases.py
     wgp.py, window_no += 1              window_frames       loop.py: how long this window is
     wgp.py, metadata is ready           window_saved        loop.py: what to remember of a window
 
@@ -70,9 +70,10 @@ def attach_model(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
 def attach_wgp(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
     """wgp.py, before its `if __name__ == "__main__"`."""
     if _hooks_fit(hooks):
-        from wan2gp_svi.wangp import loop
+        from wan2gp_svi.wangp import loop, phases
 
         loop.attach(namespace)
+        phases.attach(namespace)
 
 
 def conditioning(pipeline: Any, kwargs: dict[str, Any], overlap: Tensor | None) -> Tensor | None:

@@ -10,6 +10,7 @@ A scenario is {"name", "set": {setting: value, ...}} and, all optional,
     "extra"      {"2": 1}: while window 2 runs, one more window is asked for
     "config"     entries of WanGP's configuration, such as {"metadata_type": "json"}
     "profiles"   profiles applied before, as paths under profiles/; the last one's settings hold
+    "list"       model types whose dropdown is to be listed
     "fake"       true: no transformer, no VAE; frames are counted, not looked at
 Results: OUT/results.json, and OUT/<name>.npz with y, noise, latents, frames of each window.
 """
@@ -347,7 +348,7 @@ for scenario in scenarios:
             "version": wgp.WanGP_version,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             "page": page,
-            "listed": profile_page.listed(wgp, model),
+            "listed": {m: profile_page.listed(wgp, m) for m in scenario.get("list", [])},
             "windows": [
                 {
                     "prompt": w["kwargs"].get("input_prompt"),

@@ -1,0 +1,58 @@
+"""Three guidance phases before WanGP 10.0, for a model that brings LoRAs of its own.
+
+SVI 2 Pro's two LoRAs have the multipliers "1;0" and "0;1": high noise and low noise. In a schedule
+of three phases one transformer serves two of them. From 10.0 on WanGP reads the two numbers so;
+before, it wants three and refuses to generate. Here the two are written out as three.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from wan2gp_svi.wangp import run as runs
+
+
+def attach(namespace: dict[str, Any]) -> None:
+    """Wrap `parse_loras_multipliers`, and what generates a video, in wgp.py's globals."""
+    parse = namespace.get("parse_loras_multipliers")
+    generate = namespace.get("generate_video")
+    if parse is None or generate is None:
+        return
+    if "model_switch_phase" in inspect.signature(parse).parameters:
+        return
+    task: dict[str, Any] = {}
+
+    @functools.wraps(generate)
+    def generate_video(*args: Any, **kwargs: Any) -> Any:
+        given = inspect.signature(generate).bind_partial(*args, **kwargs).arguments
+        task["model_switch_phase"] = given.get("model_switch_phase")
+        return generate(*args, **kwargs)
+
+    @functools.wraps(parse)
+    def parse_loras_multipliers(multipliers: Any, *args: Any, **kwargs: Any) -> Any:
+        phases = kwargs.get("nb_phases")
+        if runs.current() is not None and phases == 3 and isinstance(multipliers, list):
+            multipliers = in_three_phases(multipliers, task.get("model_switch_phase"))
+        return parse(multipliers, *args, **kwargs)
+
+    namespace["generate_video"] = generate_video
+    namespace["parse_loras_multipliers"] = parse_loras_multipliers
+
+
+def in_three_phases(multipliers: Sequence[Any], switch_phase: Any) -> list[Any]:
+    """Each "high;low" as "high;high;low", or "high;low;low" where the models switch after phase 1.
+
+    `switch_phase` 1 or 2 is the phase after which the low-noise model takes over. All else, numbers
+    and multipliers with another count of phases, stays as it is.
+    """
+    found = []
+    for multiplier in multipliers:
+        parts = multiplier.split(";") if isinstance(multiplier, str) else []
+        if len(parts) == 2:
+            parts.insert(1, parts[0] if switch_phase == 2 else parts[1])
+            multiplier = ";".join(parts)
+        found.append(multiplier)
+    return found
