@@ -308,8 +308,8 @@ for scenario in scenarios:
     gen.update(prompt_no=0, prompts_max=0, repeat_no=0, total_generation=1, window_no=0)
     gen.update(total_windows=0, progress_status="", process_status="process:main")
     if source and scenario.get("last"):
-        gen["file_list"] = [made[source]]
-        gen["file_settings_list"] = [comment_in(made[source])]
+        gen["file_list"] = [made.get(source, source)]
+        gen["file_settings_list"] = [comment_in(made.get(source, source))]
     state = {"model_type": "", "edit_model_type": "", "gen": gen, "loras": []}
     said = io.StringIO()
     began = time.time()

@@ -1,0 +1,102 @@
+"""The button "Continue Last Video" on WanGP's real page, in headless Chromium.
+
+Needs WANGP_DIR (v12), Debian's chromium, node, and NODE_PATH with playwright-core.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import HOST
+
+from wan2gp_svi.svi.handover import load, path_beside
+
+pytestmark = pytest.mark.slow
+PORT = 7878
+SETTINGS = {
+    "type": "WanGP settings",
+    "settings_version": 2.74,
+    "model_type": "i2v_2_2_svi2pro",
+    "resolution": "64x64",
+    "num_inference_steps": 2,
+    "seed": 7,
+    "sliding_window_size": 17,
+    "guidance_scale": 1,
+    "guidance2_scale": 1,
+    "guidance_phases": 2,
+    "switch_threshold": 900,
+    "flow_shift": 5,
+    "sample_solver": "euler",
+    "image_prompt_type": "S",
+    "multi_prompts_gen_type": 1,
+}
+
+
+@pytest.fixture
+def page(svi_tree: Path, tmp_path: Path):
+    """WanGP's page on `PORT`, saving in the folder that this gives."""
+    major = next(
+        line
+        for line in (svi_tree / "wgp.py").read_text("utf-8-sig").splitlines()
+        if line.startswith("WanGP_version")
+    )
+    if '"12.' not in major:
+        pytest.skip("the page of another WanGP has other labels")
+    if not shutil.which("node") or not shutil.which("chromium"):
+        pytest.skip("needs node and chromium")
+    if subprocess.run(["node", "-e", "require('playwright-core')"]).returncode:
+        pytest.skip("needs playwright-core: NODE_PATH names the folder that has it")
+    (svi_tree / "resolutions.json").write_text('[["64x64", "64x64"], ["832x480", "832x480"]]')
+    scenarios = tmp_path / "none.json"
+    scenarios.write_text("[]")
+    saves = tmp_path / "saves"
+    command = [os.environ.get("WANGP_PYTHON", sys.executable), HOST / "drive.py"]
+    command += ["--wangp", svi_tree, "--out", saves, "--serve", PORT, scenarios]
+    environment = {**os.environ, "WANGP_CPU_SHIM": "1", "HF_HUB_OFFLINE": "1"}
+    environment |= {"GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": str(HOST / "stubs")}
+    with (tmp_path / "log.txt").open("w") as log:
+        server = subprocess.Popen(
+            [str(p) for p in command], env=environment, stdout=log, stderr=log
+        )
+    try:
+        for _ in range(300):
+            time.sleep(2)
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=5)
+                break
+            except OSError:
+                assert server.poll() is None, (tmp_path / "log.txt").read_text()[-2000:]
+        yield saves
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_continue_last_video_on_the_page(page: Path, tmp_path: Path) -> None:
+    four = {**SETTINGS, "video_length": 53, "prompt": "one\ntwo\nthree\nfour"}
+    two = {**SETTINGS, "video_length": 29, "prompt": "one\ntwo"}
+    files = [tmp_path / "four.json", tmp_path / "two.json"]
+    for file, settings in zip(files, (four, two), strict=True):
+        file.write_text(json.dumps(settings))
+    script = Path(__file__).with_name("e2e_continue.js")
+    command = ["node", script, PORT, tmp_path, *files, page]
+    done = subprocess.run([str(p) for p in command], capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout.splitlines()[-1])
+    assert made["prompted"]
+    assert len(made["whole"]) == len(made["parts"]) == 4
+    for whole, part in zip(made["whole"], made["parts"], strict=True):
+        one, other = load(path_beside(page / whole)), load(path_beside(page / part))
+        assert np.array_equal(one.latents.numpy(), other.latents.numpy())
+        assert np.array_equal(one.anchor_in_force.numpy(), other.anchor_in_force.numpy())
+        for name in ("frames", "windows", "seeds_used", "prompts", "window_ends"):
+            assert getattr(one, name) == getattr(other, name), name
