@@ -18,6 +18,7 @@ from wan2gp_svi.profiles.known import (
     NUMBERS,
     OWN,
     PRO,
+    TEXTS,
     WHOLE,
     Model,
 )
@@ -108,10 +109,10 @@ def _number(key: str, value: Any) -> Iterator[Said]:
     low, high = NUMBERS[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         yield key, f"It must be a number, not {value!r}."
-    elif key in WHOLE and value != int(value):
-        yield key, f"It must be a whole number, not {value}."
     elif not low <= value <= high:
         yield key, f"It must lie between {low} and {high}, not be {value}."
+    elif key in WHOLE and value != int(value):
+        yield key, f"It must be a whole number, not {value}."
 
 
 def _custom(custom: Any) -> Iterator[Said]:
@@ -123,6 +124,8 @@ def _custom(custom: Any) -> Iterator[Said]:
             near = difflib.get_close_matches(key, OWN, 1)
             hint = f" Is {near[0]} meant?" if near else ""
             yield f"{CUSTOM}.{key}", f"This extension has no such setting.{hint}"
+        elif key in TEXTS and not isinstance(value, str):
+            yield f"{CUSTOM}.{key}", f"It must be text, not {value!r}."
         elif key in OWN and not OWN[key].fullmatch(str(value).strip().lower()):
             yield f"{CUSTOM}.{key}", f"{value!r} is none of its values."
 
@@ -130,7 +133,7 @@ def _custom(custom: Any) -> Iterator[Said]:
 def _switches(profile: Profile) -> Iterator[Said]:
     """Each phase has its guidance, and the noise levels between them go down."""
     phases = profile.get("guidance_phases", 1)
-    if phases not in (1, 2, 3):
+    if not isinstance(phases, int) or phases not in (1, 2, 3):
         return
     names = ("guidance_scale", "guidance2_scale", "guidance3_scale")
     if "guidance_phases" in profile:
@@ -235,8 +238,9 @@ def _mode(model_type: str, model: Model, profile: Profile) -> Iterator[Said]:
     elif mode and mode not in model.modes:
         yield f"{CUSTOM}.svi_mode", f"{model.name} has no mode {mode!r}."
     loras = profile.get("activated_loras")
-    if not isinstance(loras, list):
+    if loras is None:
         yield "activated_loras", "It is missing; write [] for none."
+    if not isinstance(loras, list) or not all(isinstance(lora, str) for lora in loras):
         return
     for address in loras:
         lora = LORAS.get(address)
@@ -262,8 +266,11 @@ def _definition(profile: Profile) -> Iterator[Said]:
         if not model.get(key):
             yield f"model.{key}", "It is missing."
     loras, multipliers = model.get("loras", []), model.get("loras_multipliers", [])
+    if not isinstance(loras, list) or not isinstance(multipliers, list):
+        yield "model.loras", "LoRAs and their multipliers must be lists."
+        return
     if len(loras) != len(multipliers):
         yield "model.loras_multipliers", f"{len(multipliers)} for {len(loras)} LoRAs."
     for address in loras:
-        if address not in LORAS:
+        if not isinstance(address, str) or address not in LORAS:
             yield "model.loras", f"{address} is none of the published files."

@@ -133,3 +133,5 @@ OWN = {
     "svi_length": re.compile(r"|exact|whole windows"),
 }
 """This extension's settings and what their values look like (wan2gp_svi/wangp/settings.py)."""
+TEXTS = frozenset({"svi_mode", "svi_seeds", "svi_anchor_schedule", "svi_length"})
+"""Those whose values are text also where they look like a number."""

@@ -41,8 +41,10 @@ def takes(root: Path) -> Takes:
 def _parse(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{path} is not Python that can be read: {error}.") from error
 
 
 def _arguments(module: ast.Module, function: str) -> list[str]:
