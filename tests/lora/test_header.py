@@ -170,7 +170,9 @@ ENTRY = st.fixed_dictionaries(
     }
 )
 HEADER = st.dictionaries(st.sampled_from([A, B, "__metadata__", ""]), ENTRY | JSON)
-FUZZ = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def judge(path, out):

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lora_formats import ALPHA, MODULES, RANK, formats, pairs
 
@@ -72,6 +72,7 @@ def test_no_flattened_diffusers_name_is_a_wan_name():
     assert not ours & theirs
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(ALL),
     st.sampled_from(["", "pipe.dit.", "dit.", "diffusion_model.", "model.diffusion_model."]),
@@ -85,6 +86,7 @@ def test_the_common_name_is_a_fixed_point(module, prefix, side, adapter):
     assert again is not None and again.common == key.common
 
 
+@settings(deadline=None)
 @given(st.text() | st.lists(st.sampled_from(["lora_unet_", "blocks", ".", "0", "lora_A", "alpha"])))
 def test_any_text_is_a_key_or_none(text):
     key = keys.parse(text if isinstance(text, str) else "".join(text))

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lora_formats import shaped
 
@@ -79,6 +79,7 @@ def test_files_that_are_no_loras(tmp_path, pro):
     assert "web page" in first and "any code" in second and "does not exist" in third
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(0, 4))
 def test_any_text_is_multipliers(text, count):
     assert len(phases(text, count)) == count
