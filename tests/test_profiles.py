@@ -95,7 +95,7 @@ def test_what_is_known_here_is_what_the_bridge_has():
     assert {model: folder for folder, model in FOLDERS.items()} == handler.PROFILES
     assert {t: m.modes for t, m in MODELS.items() if t != PRO} == settings.MODES_OF
     controls = {control["id"] for control in settings.CONTROLS}
-    assert set(OWN) == controls | {"svi_mode", "svi_length"}
+    assert set(OWN) == controls | {"svi_mode", "svi_length", "svi_keep"}
 
 
 @given(st.sampled_from(sorted(set(OWN) - {"svi_mode"})), st.data())
