@@ -211,7 +211,11 @@ def test_an_edited_file_of_the_package_is_kept_beside(wangp, capsys):
     assert run("status", wangp) == 4
     run("install", wangp)
     assert run("status", wangp) == 0
-    assert path.with_name("errors.py.edited").read_bytes() == b"# mine\n"
+    kept = path.with_name("errors.py.edited")
+    assert kept.read_bytes() == b"# mine\n"
+    run("uninstall", wangp)
+    assert "errors.py.edited is not from wan2gp-svi and stays" in capsys.readouterr().out
+    assert list((wangp / "wan2gp_svi").rglob("*")) == [kept]
 
 
 def test_a_file_of_the_users_is_never_overwritten(wangp, monkeypatch):
@@ -323,6 +327,27 @@ def test_the_copy_in_wangp_can_do_it_all_by_itself(wangp, tmp_path):
             assert "nothing was changed" in done.stdout
             assert {n: v for n, v in tree(wangp).items() if "__pycache__" not in n} == whole
     assert tree(wangp) == before
+
+
+def test_the_copy_in_wangp_does_not_forget_what_it_lacks(wangp):
+    run("install", wangp)
+    (wangp / "wan2gp_svi/lora/keys.py").unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "wan2gp_svi", "install"], cwd=wangp,
+        env={"PATH": os.environ["PATH"]}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "keys.py is missing" in done.stderr and "install script" in done.stderr
+    assert run("status", wangp) == 4
+    assert run("install", wangp) == 0
+    assert run("status", wangp) == 0
+
+
+def test_a_damaged_journal_is_said(wangp):
+    (wangp / ".wan2gp_svi").mkdir()
+    (wangp / ".wan2gp_svi/journal.json").write_text("{")
+    with pytest.raises(UserError, match=r"journal\.json is damaged"):
+        run("install", wangp)
 
 
 def test_no_two_files_differ_only_in_case():

@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from wan2gp_svi.errors import UserError
+
 STATE = ".wan2gp_svi"  # git ignores it in every WanGP (`.*`), and `git reset --hard` leaves it
 _JOURNAL = f"{STATE}/journal.json"
 _TEMPORARY = ".wan2gp_svi-new"
@@ -108,6 +110,11 @@ def recover(root: Path, disk: Disk) -> str | None:
     except FileNotFoundError:
         _tidy(root, disk)
         return None
+    except ValueError as error:
+        raise UserError(
+            f"{journal} is damaged, so what was begun cannot be finished from it. Delete that"
+            " file, then run install or uninstall again: both mend what is half done."
+        ) from error
     changes = [_unpacked(packed) for packed in plan["changes"]]
     make, empty = ([root / name for name in plan[key]] for key in ("make", "empty"))
     said = "A run that was stopped half way has been finished."

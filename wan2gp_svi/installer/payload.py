@@ -26,6 +26,11 @@ def source_folder() -> Path:
     )
 
 
+def is_copy_in(root: Path) -> bool:
+    """Whether the package that runs is the one that was copied into this WanGP folder."""
+    return root / PACKAGE == _PACKAGE_FOLDER
+
+
 def files(source: Path) -> dict[str, bytes]:
     """Every file to add: its path in the WanGP folder, and its bytes."""
     found: dict[str, bytes] = {}
@@ -33,6 +38,8 @@ def files(source: Path) -> dict[str, bytes]:
         below = path.relative_to(_PACKAGE_FOLDER)
         if path.is_file() and not _LEFT_OUT & set(below.parts) and path.suffix != ".pyc":
             found[f"{PACKAGE}/{below.as_posix()}"] = path.read_bytes()
+    if (source / "LICENSE").is_file():
+        found[f"{PACKAGE}/LICENSE"] = (source / "LICENSE").read_bytes()
     for folder in ("patches", "profiles"):
         for path in sorted((source / folder).rglob("*")):
             if path.is_file():

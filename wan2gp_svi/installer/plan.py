@@ -33,11 +33,14 @@ def install(wangp: WanGP, source: Path, old: Manifest | None) -> Plan:
     Raises UserError when a place does not resolve, or a file is in the way.
     """
     root, plan, new = wangp.root, Plan(), Manifest(extension=__version__, wangp=str(wangp))
+    if old is not None and payload.is_copy_in(root):
+        _require_whole_copy(root, old, plan)
     all_hooks = hooks.load(source / "patches")
     new.hooks = hooks.number(all_hooks)
     _add_files(root, payload.files(source), old or Manifest(), plan, new)
     _put_hooks_in(wangp, all_hooks, plan, new)
     _drop_files(root, set(old.added) - set(new.added) if old else set(), old, plan)
+    new.added = dict(sorted(new.added.items()))
     new.folders = sorted(
         {*(old.folders if old else []), *journal.missing_folders(root, list(new.added))}
     )
@@ -57,6 +60,8 @@ def uninstall(root: Path, old: Manifest | None) -> Plan:
     added = old.added if old else _looks_ours(root)
     _drop_files(root, set(added), old or Manifest(added=added), plan)
     plan.empty = list(old.folders) if old else _own_folders(added)
+    for name in sorted(set(_looks_ours(root)) - set(added)):
+        plan.notes.append(f"{name} is not from wan2gp-svi and stays.")
     _change_exclude(root, None, plan)
     _change_config(root, config.disable, plan)
     for name in (manifest.PATCH, manifest.MANIFEST):
@@ -204,6 +209,21 @@ def _add_files(
             plan.changes.append(Change(path, current, data))
 
 
+def _require_whole_copy(root: Path, old: Manifest, plan: Plan) -> None:
+    """A copy in WanGP can mend hooks, but not files of its own that are missing."""
+    for name, was in old.added.items():
+        if not name.startswith(f"{payload.PACKAGE}/"):
+            continue
+        _, current = read_inside(root, name)
+        if current is None:
+            raise UserError(
+                f"{root / name} is missing, and the copy of wan2gp-svi in WanGP cannot bring back"
+                " its own files. Run the install script in wan2gp-svi's own folder."
+            )
+        if digest(current) != was:
+            plan.notes.append(f"{name} was edited since it was installed, and is left so.")
+
+
 def _looks_ours(root: Path) -> dict[str, str]:
     """The files of a copied package whose manifest was lost; nothing when it is not our package."""
     found: dict[str, str] = {}
@@ -255,5 +275,10 @@ def _change_exclude(root: Path, added: Iterable[str] | None, plan: Plan) -> None
 
 def _change_config(root: Path, edit: Callable[[bytes], bytes], plan: Plan) -> None:
     path, current = read_inside(root, config.CONFIG)
-    if current is not None:  # WanGP writes it when it starts for the first time
+    if current is not None:
         plan.changes.append(Change(path, current, edit(current)))
+    elif edit is config.enable:
+        plan.notes.append(
+            "WanGP has never been started here. After its first start install once more, and it"
+            " will tell you if an update ever takes the hooks."
+        )
