@@ -7,7 +7,7 @@ differences (ITU-R BT.601) and its mean luma gradient (how much detail it has). 
 means far less than an edit that one can see; and where anything moves, thumbnails of neighbouring
 frames differ, so that frames cut off show too.
 
-Measured on 54 clips of 832x480, made as benchmarks/fingerprint.py does (6 photos, still, with noise,
+Measured on 54 clips of 832x480, made as benchmarks/fingerprint.py does (6 photos; still, noisy,
 panned, zoomed, shaken, faded, with a ball that moves; pictures alone, frame counts not looked at):
 
     own frames refused, after x264 at WanGP's quality 8 and at crf 17        0 of 108
