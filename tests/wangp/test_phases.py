@@ -1,0 +1,65 @@
+"""Three guidance phases before WanGP 10.0: two multipliers are written out as three."""
+
+import pytest
+
+from wan2gp_svi.wangp import phases
+from wan2gp_svi.wangp import run as runs
+
+
+@pytest.mark.parametrize(
+    ("given", "switch_phase", "expected"),
+    [
+        (["1;0", "0;1"], 2, ["1;1;0", "0;0;1"]),
+        (["1;0", "0;1"], 1, ["1;0;0", "0;1;1"]),
+        (["1,0.5;0"], 2, ["1,0.5;1,0.5;0"]),
+        (["1;0;1", "1", 0.5], 2, ["1;0;1", "1", 0.5]),
+    ],
+)
+def test_high_and_low_noise_in_three_phases(given, switch_phase, expected):
+    assert phases.in_three_phases(given, switch_phase) == expected
+
+
+@pytest.fixture
+def old_wangp(monkeypatch):
+    """What matters of a wgp.py before 10.0; `seen` are the multipliers that it was given."""
+    seen = []
+
+    def parse_loras_multipliers(multipliers, count, steps, merge_slist=None, nb_phases=2):
+        seen.append(multipliers)
+
+    def generate_video(task, model_switch_phase, own, users, nb_phases, inside=True):
+        monkeypatch.setattr(runs, "_current", object() if inside else None)
+        namespace["parse_loras_multipliers"](own, len(own), 8, nb_phases=nb_phases)
+        namespace["parse_loras_multipliers"](users, 1, 8, nb_phases=nb_phases)
+
+    namespace = {
+        "parse_loras_multipliers": parse_loras_multipliers,
+        "generate_video": generate_video,
+    }
+    phases.attach(namespace)
+    return namespace["generate_video"], seen
+
+
+def test_only_the_models_own_in_three_phases_change(old_wangp):
+    generate, seen = old_wangp
+    generate(None, 2, ["1;0"], "0;1;0", 3)
+    assert seen == [["1;1;0"], "0;1;0"]
+
+
+def test_nothing_changes_in_two_phases_or_for_another_model(old_wangp):
+    generate, seen = old_wangp
+    generate(None, 2, ["1;0"], "1;0", 2)
+    generate(None, 2, ["1;0"], "1;0", 3, inside=False)
+    assert seen == [["1;0"], "1;0"] * 2
+
+
+def test_a_wangp_that_reads_two_itself_is_left_alone():
+    def parse_loras_multipliers(multipliers, model_switch_phase=1):
+        pass
+
+    namespace = {"parse_loras_multipliers": parse_loras_multipliers, "generate_video": print}
+    before = dict(namespace)
+    phases.attach(namespace)
+    phases.attach(empty := {})
+    assert namespace == before
+    assert empty == {}
