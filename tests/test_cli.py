@@ -35,8 +35,8 @@ def test_plan_shows_which_words_hold_when(capsys, tmp_path):
     code, out, _ = run(capsys, "plan", "--frames", "157", "--prompts", str(prompts))
     assert code == 0
     assert "157 frames asked: 157 in 2 windows" in out
-    assert "0.00-1.81 s  a cat\n" in out  # frame 29 begins at 1.8125 s: the latent of 2 s
-    assert "1.81-5.06 s  a cat it jumps\n" in out
+    assert "1-29      0.00-1.81 s  a cat\n" in out  # frame 29 begins at 1.8125 s: the latent of 2 s
+    assert "30-81      1.81-5.06 s  a cat it jumps\n" in out
     assert "a dog" in out
     assert "a remark" not in out
 

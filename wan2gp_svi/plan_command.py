@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.prompts import Segment, prompts_for_windows, segments_of
+from wan2gp_svi.svi.prompts import Segment, delivered, prompts_for_windows, segments_of
 from wan2gp_svi.svi.windows import VAE_STRIDE, Chain, Size, Window
 from wan2gp_svi.svi.windows import plan as plan_windows
 
@@ -57,6 +57,8 @@ def describe(window: Window, segments: tuple[Segment, ...]) -> dict[str, Any]:
         "words": [
             {
                 "text": segment.words,
+                "first_frame": delivered(window, segment)[0],
+                "last_frame": delivered(window, segment)[1],
                 "start_seconds": round(segment.start_seconds, 4),
                 "end_seconds": round(segment.stop_seconds, 4),
                 "first_latent": segment.first_latent + 1,
@@ -85,8 +87,9 @@ def table(asked: int, windows: list[dict[str, Any]]) -> list[str]:
         )
         for words in window["words"]:
             if words["text"]:
+                frames = f"{words['first_frame']}-{words['last_frame']}"
                 when = f"{words['start_seconds']:.2f}-{words['end_seconds']:.2f} s"
-                lines.append(f"{'':>8}{when:>15}  {words['text']}")
+                lines.append(f"{'':>19}{frames:>13}  {when:>15}  {words['text']}")
     return lines
 
 

@@ -16,7 +16,10 @@ from wan2gp_svi.svi.prompts import (
     parse,
     prompts_for_windows,
     schedule,
+    segments_of,
+    timetable,
 )
+from wan2gp_svi.svi.windows import Chain, Size, plan
 
 FIRST = {"frames": 81, "first_new_frame": 0, "fps": 16}
 LATER = {"frames": 81, "first_new_frame": 5, "fps": 16}
@@ -184,6 +187,20 @@ def test_times_past_the_window_and_parts_too_near() -> None:
 def test_a_window_that_cannot_be(window) -> None:
     with pytest.raises(ValueError):
         schedule(parse("a"), **window)
+
+
+def test_the_timetable_counts_frames_as_people_do() -> None:
+    first, second = plan(157, Chain(size=Size(81, 1), fps=16))
+    text = parse("A. (at 2 s: b)")
+    assert timetable(first, segments_of(first, text)) == [
+        "frames 1-29, 0.00-1.81 s: A.",
+        "frames 30-81, 1.81-5.06 s: A. b",
+    ]
+    assert timetable(second, segments_of(second, text)) == [
+        "frames 82-113, 0.00-2.00 s: A.",
+        "frames 114-157, 2.00-4.75 s: A. b",
+    ]
+    assert timetable(second, segments_of(second, "a")) == ["frames 82-157, 0.00-4.75 s: a"]
 
 
 # ---- the windows of a video

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import drive
+from bench import drive
 
 HERE = Path(__file__).parent
 LATENTS = 9
@@ -182,7 +182,10 @@ def test_a_timed_prompt_typed_into_wangp_acts_at_its_frames(loops):
     difference = np.abs(two.arrays["latents2"] - other.arrays["latents2"]).mean(axis=(0, 2, 3))
     assert set(np.argsort(difference)[-2:]) == {3, 4}
     assert not np.array_equal(two.arrays["latents3"], other.arrays["latents3"])  # handed on
-    assert any("0.25" in line and "all two" in line for line in two.svi)
+    table = [line for line in two.svi if line.startswith("[SVI] window 2, ")]
+    assert table[-1] == "[SVI] window 2, frames 22-29, 0.25-0.75 s: all two"
+    begins = next(i for i, line in enumerate(two.svi) if line.startswith("[SVI] window 1/3"))
+    assert two.svi.index(table[-1]) < begins  # told before the first window is made
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,23 @@ def segments_of(window: Window, text: str | TimedPrompt) -> tuple[Segment, ...]:
     )
 
 
+def delivered(window: Window, segment: Segment) -> tuple[int, int]:
+    """The first and the last frame of the whole video, from 1, that a segment of a window shows."""
+    first = max(segment.first_frame - window.drop_front, 0)
+    stop = min(segment.stop_frame - window.drop_front, window.adds)
+    return window.start + first + 1, window.start + stop
+
+
+def timetable(window: Window, segments: Sequence[Segment]) -> list[str]:
+    """A line for each segment: frames of the whole video, seconds of the window, words."""
+    lines = []
+    for segment in segments:
+        first, last = delivered(window, segment)
+        span = f"{segment.start_seconds:.2f}-{segment.stop_seconds:.2f} s"
+        lines.append(f"frames {first}-{last}, {span}: {segment.words}")
+    return lines
+
+
 def prompts_for_windows(
     prompts: Sequence[str], spans: Sequence[tuple[float, float]]
 ) -> list[str | TimedPrompt]:

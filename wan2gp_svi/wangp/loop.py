@@ -31,7 +31,7 @@ from typing import Any
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.conditioning import MODES, Mode
-from wan2gp_svi.svi.prompts import segments_of
+from wan2gp_svi.svi.prompts import segments_of, timetable
 from wan2gp_svi.svi.windows import Chain, Size, check, floor_frames, layout, sizes
 from wan2gp_svi.wangp import continuing
 from wan2gp_svi.wangp import run as runs
@@ -142,11 +142,14 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
     run = Run(settings, chain, mode, sizes(int(given["video_length"]), chain, settings.exact))
     run.handover = handover
     run.written = written_prompts(namespace, given)
+    times: list[str] = []
     if not any("[/" in prompt.replace(" ", "") for prompt in run.written):
         # Whatever is wrong in a timed prompt is told now; slash commands may still move windows.
         run.windows = layout(run.sizes, chain)
         for window, text in zip(run.windows, run.texts(), strict=True):
-            segments_of(window, text)
+            segments = segments_of(window, text)
+            if len(segments) > 1:
+                times += [f"window {window.number}, {line}" for line in timetable(window, segments)]
     changed = {
         "video_length": _told_length(run),
         "sliding_window_size": size.frames,
@@ -159,6 +162,8 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
     asked = given["video_length"]
     given.update(changed)
     _announce(run, asked)
+    for line in times:
+        print(f"[SVI] {line}")
     return run
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wan2gp_svi.svi.prompts import Segment
+from wan2gp_svi.svi.prompts import Segment, timetable
 from wan2gp_svi.svi.windows import Chain, Size, Window, latents_of
 from wan2gp_svi.wangp import loras
 from wan2gp_svi.wangp import run as runs
@@ -228,6 +228,5 @@ def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
         f" {anchor}, seed {window.seed}, {hand_over}"
     )
     if len(segments) > 1:
-        for segment in segments:
-            span = f"{segment.start_seconds:.2f}-{segment.stop_seconds:.2f} s"
-            print(f"[SVI]   {span}: {segment.words}")
+        for line in timetable(window, segments):
+            print(f"[SVI]   {line}")
