@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "wangp"))
-from conftest import _copy, drive, installed
+from bench import copy_of, drive, installed
 
 
 def measure(tree, model, frames, window, out):
@@ -45,8 +45,8 @@ def main():
     native = svi if (source / "defaults" / f"{svi}.json").exists() else "i2v_2_2"
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        plain = _copy(source, folder / "plain")
-        patched = installed(_copy(source, folder / "patched"))
+        plain = copy_of(source, folder / "plain")
+        patched = installed(copy_of(source, folder / "patched"))
         best = {}
         for number in range(args.rounds):
             for name, tree, model in (("without", plain, native), ("with", patched, svi)):

@@ -1,21 +1,10 @@
-"""The real WanGP, on a CPU, with tiny models: skipped unless WANGP_DIR names a folder of it.
+"""The real WanGP, on a CPU, with tiny models: skipped unless WANGP_DIR names a folder of it."""
 
-WANGP_PYTHON is the interpreter with WanGP's packages (host/requirements-*.txt say which), default
-the one that runs pytest. WanGP's folder is copied and never changed.
-"""
-
-import json
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-HOST = Path(__file__).parent / "host"
-ROOT = Path(__file__).parents[2]
+from bench import copy_of, installed
 
 
 @pytest.fixture(scope="session")
@@ -28,91 +17,13 @@ def wangp_dir():
     return Path(folder)
 
 
-def _copy(source, target):
-    return Path(
-        shutil.copytree(
-            source,
-            target,
-            ignore=shutil.ignore_patterns(".git", "__pycache__", "wan2gp_svi", "settings"),
-        )
-    )
-
-
-def installed(tree):
-    """`tree` with the extension put in by its own command."""
-    command = [sys.executable, "-m", "wan2gp_svi", "install", "--wangp", str(tree)]
-    subprocess.run(command, check=True, cwd=ROOT)
-    return tree
-
-
 @pytest.fixture(scope="session")
 def plain_tree(wangp_dir, tmp_path_factory):
     """A copy of WanGP as it is."""
-    return _copy(wangp_dir, tmp_path_factory.mktemp("plain") / "WanGP")
+    return copy_of(wangp_dir, tmp_path_factory.mktemp("plain") / "WanGP")
 
 
 @pytest.fixture(scope="session")
 def svi_tree(wangp_dir, tmp_path_factory):
     """A copy of WanGP with the extension installed as a user does it."""
-    return installed(_copy(wangp_dir, tmp_path_factory.mktemp("svi") / "WanGP"))
-
-
-class Outcome(dict):
-    """One scenario's results: what drive.py writes, and its arrays."""
-
-    def __init__(self, result, arrays):
-        super().__init__(result)
-        self.arrays = arrays
-
-    def __getattr__(self, name):
-        return self[name]
-
-    @property
-    def svi(self):
-        """What the extension said in the console."""
-        lines = self["said"].replace("\r", "\n").split("\n")
-        return [line[line.index("[SVI]") :] for line in lines if "[SVI]" in line]
-
-    @property
-    def frames(self):
-        """Frames of the last video."""
-        return self["videos"][-1]["frames"]
-
-
-def drive(tree, scenarios, out):
-    """Run scenarios in one process; returns {name: Outcome}."""
-    out.mkdir(parents=True, exist_ok=True)
-    todo = out / "scenarios.json"
-    todo.write_text(json.dumps(scenarios))
-    python = os.environ.get("WANGP_PYTHON", sys.executable)
-    environment = {
-        **os.environ,
-        "WANGP_CPU_SHIM": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "PYTHONPATH": str(HOST / "stubs"),
-        "OMP_NUM_THREADS": os.environ.get("WANGP_THREADS", "2"),
-    }
-    if '"9.' in next(
-        line
-        for line in (tree / "wgp.py").read_text(encoding="utf-8-sig").splitlines()
-        if line.startswith("WanGP_version")
-    ):
-        environment["WANGP_MMGP_VERSION"] = "3.6.9"  # what 9.91 asks for; 3.6.10 serves it
-    command = [python, HOST / "drive.py", "--wangp", tree, "--out", out, todo]
-    with (out / "log.txt").open("w") as log:
-        subprocess.run(
-            [str(part) for part in command],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            timeout=3000,
-        )
-    results = out / "results.json"
-    if not results.exists():
-        pytest.fail("WanGP did not run: " + (out / "log.txt").read_text()[-3000:])
-    return {
-        result["name"]: Outcome(result, np.load(out / f"{result['name']}.npz"))
-        for result in json.loads(results.read_text())
-    }
+    return installed(copy_of(wangp_dir, tmp_path_factory.mktemp("svi") / "WanGP"))

@@ -18,7 +18,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
-from conftest import Outcome, drive
+from bench import Outcome, drive
 
 from wan2gp_svi.redo_command import read_settings, redo_settings
 from wan2gp_svi.svi.handover import load, path_beside

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HOST
+from bench import HOST
 
 from wan2gp_svi.svi.handover import load, path_beside
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import drive
+from bench import drive
 
 from wan2gp_svi.svi.conditioning import MODES, mask, padded_video
 from wan2gp_svi.svi.windows import Chain, Size, plan

@@ -7,7 +7,7 @@ WanGP's. `python -m wan2gp_svi profiles check` is test_profiles.py's matter.
 import json
 
 import pytest
-from conftest import ROOT, drive
+from bench import ROOT, drive
 
 from wan2gp_svi.profiles.commands import profile_files
 from wan2gp_svi.profiles.known import FOLDERS

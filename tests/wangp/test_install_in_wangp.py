@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HOST, ROOT, _copy, drive
+from bench import HOST, ROOT, drive
 
 from wan2gp_svi.cli import main
 from wan2gp_svi.installer import find, manifest, patchfile
@@ -28,7 +28,9 @@ REFERENCE = "8681e9f777f9f847f74a0bdefd13d5b9a6efe12d"  # v12.60
 
 @pytest.fixture
 def tree(wangp_dir, tmp_path) -> Path:
-    return _copy(wangp_dir, tmp_path / "Wän 2 GP & co!")
+    """All of it: the page wants every folder, the one named settings in shared/deepy, too."""
+    ignored = shutil.ignore_patterns(".git", "__pycache__", "ckpts", "outputs")
+    return Path(shutil.copytree(wangp_dir, tmp_path / "Wän 2 GP & co!", ignore=ignored))
 
 
 def files(root: Path) -> dict[str, tuple[int, bytes]]:
