@@ -23,6 +23,7 @@ from wan2gp_svi.svi.fingerprint import FRAMES, difference, fingerprint, shape
 from wan2gp_svi.svi.handover import FORMAT, HandOver, load, mismatch, path_beside, save
 
 WIDTH, HEIGHT = 64, 48
+posix = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and resource limits")
 
 
 def film(frames: int = 20, height: int = HEIGHT, width: int = WIDTH, step: int = 3) -> torch.Tensor:
@@ -231,6 +232,7 @@ def test_a_folder_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
         save(make(), tmp_path / "gone" / "x")
 
 
+@posix
 def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
     """Killed at any write, the file in place is the old one or the new one, and readable."""
     path = tmp_path / "clip.svi.safetensors"
@@ -251,6 +253,7 @@ module.save(make(windows=2), Path({str(path)!r}))
     assert load(path).windows == 1
 
 
+@posix
 def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
     """A real one: the process may write no file longer than 4 kB."""
     script = f"""
@@ -342,9 +345,10 @@ def test_no_file_a_folder_and_a_pipe_are_sentences(tmp_path: Path) -> None:
         load(tmp_path / "x")
     with pytest.raises(UserError, match="not a file"):
         load(tmp_path)
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match="not a file"):
-        load(tmp_path / "pipe")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(UserError, match="not a file"):
+            load(tmp_path / "pipe")
 
 
 def test_cut_off_anywhere(file: Path, tmp_path: Path) -> None:
