@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import HOOKED, run, tree
+from installing import HOOKED, run, tree
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.installer import hooks, payload

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import HOOKED, run, tree
+from installing import HOOKED, run, tree
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.installer import manifest, payload
