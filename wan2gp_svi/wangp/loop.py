@@ -297,11 +297,7 @@ def _motion(window: Mapping[str, Any], size: Size) -> int:
 
 def _size_for(run: Run, number: int, window: Mapping[str, Any]) -> Size:
     """The nearest window that adds the frames which a /duration asks for."""
-    size = replace(
-        run.chain.size,
-        motion_latents=_motion(window, run.chain.size),
-        discard=window["discard_last_frames"],
-    )
+    size = replace(run.chain.size, motion_latents=_motion(window, run.chain.size))
     drop = run.chain.drop_first if number == 1 else size.overlap
     wanted = window["output_frames"] + drop + size.discard
     frames = max(floor_frames(wanted + 2), size.overlap + size.discard + 4)
