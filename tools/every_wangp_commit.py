@@ -17,7 +17,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -99,7 +98,6 @@ def one(root: Path, crlf: bool) -> dict[str, object]:
     before = snapshot(root)
     wangp = find.look(root)
     found: dict[str, object] = {"version": wangp.version, "native": wangp.native_svi}
-    began = time.perf_counter()
     try:
         run("install", root)
     except UserError as error:
@@ -107,7 +105,6 @@ def one(root: Path, crlf: bool) -> dict[str, object]:
         unchanged = snapshot(root) == before
         refused = NO_PYTHON if broken else f"refused: {error}"
         return {**found, "result": refused if unchanged else f"changed, and {refused}"}
-    found["seconds"] = round(time.perf_counter() - began, 3)
     for path in files:
         if not parses(path) or b"wan2gp-svi" not in path.read_bytes():
             return {**found, "result": f"{path.name} has no hook, or does not compile with it"}
@@ -150,15 +147,14 @@ def table(results: list[dict]) -> str:
     series: dict[str, list[dict]] = {}
     for result in results:
         series.setdefault(str(result["version"]).partition(".")[0] + ".x", []).append(result)
-    lines = ["| WanGP | from | to | commits | whole | do not parse | else | slowest install |"]
-    lines.append("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    lines = ["| WanGP | from | to | commits | whole | do not parse | else |"]
+    lines.append("| --- | --- | --- | ---: | ---: | ---: | ---: |")
     for name, of_series in [*series.items(), ("all", results)]:
         count = Counter(r["result"] for r in of_series)
         whole, broken = count.pop(WHOLE, 0), count.pop(NO_PYTHON, 0)
-        slowest = max((r.get("seconds", 0) for r in of_series), default=0)
         lines.append(
             f"| {name} | {of_series[0]['date']} | {of_series[-1]['date']} | {len(of_series)} |"
-            f" {whole} | {broken} | {sum(count.values())} | {slowest:.2f} s |"
+            f" {whole} | {broken} | {sum(count.values())} |"
         )
     return "\n".join(lines)
 

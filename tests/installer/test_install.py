@@ -350,6 +350,14 @@ def test_a_damaged_journal_is_said(wangp):
         run("install", wangp)
 
 
+@pytest.mark.skipif(not hasattr(os, "chown") or os.geteuid() != 0, reason="only root can give away")
+def test_run_as_root_everything_still_belongs_to_wangps_owner(wangp):
+    for path in (wangp, *wangp.rglob("*")):
+        os.chown(path, 1234, 1234)
+    run("install", wangp)
+    assert {path.stat().st_uid for path in (wangp, *wangp.rglob("*"))} == {1234}
+
+
 def test_no_two_files_differ_only_in_case():
     names = [name.lower() for name in payload.files(REPOSITORY)]
     assert len(names) == len(set(names))

@@ -76,8 +76,7 @@ def commit(root: Path, changes: Sequence[Change], empty: Sequence[str], disk: Di
     changes = [change for change in changes if change.old != change.new]
     if not changes:
         return
-    if not (root / STATE).is_dir():
-        disk.mkdir(root / STATE)
+    _make(root / STATE, disk)
     plan = {
         "going": "forward",
         "make": missing_folders(root, [c.path for c in changes if c.new is not None]),
@@ -123,7 +122,7 @@ def recover(root: Path, disk: Disk) -> str | None:
         try:
             if all(_read(root / c.path) in (c.old, c.new) for c in changes):
                 for folder in make:
-                    disk.mkdir(folder)
+                    _make(folder, disk)
                 _carry_out(root, changes, disk)
                 _remove_empty(empty, disk)
                 disk.unlink(journal)
@@ -135,7 +134,7 @@ def recover(root: Path, disk: Disk) -> str | None:
             _decide(root, plan, disk)
     if plan["going"] == "back":
         for folder in empty:
-            disk.mkdir(folder)
+            _make(folder, disk)
         back = [Change(c.path, c.new, c.old, c.mode) for c in reversed(changes)]
         _carry_out(root, [c for c in back if _read(root / c.path) in (c.old, c.new)], disk)
         _remove_empty(make, disk)
@@ -177,6 +176,12 @@ def _carry_out(root: Path, changes: Sequence[Change], disk: Disk) -> None:
             disk.replace(temporary, path)
 
 
+def _make(folder: Path, disk: Disk) -> None:
+    if not folder.is_dir():
+        disk.mkdir(folder)
+        _keep_owner(folder, folder.parent)
+
+
 def _remove_empty(folders: Sequence[Path], disk: Disk) -> None:
     for folder in reversed(folders):
         if folder.is_dir() and not any(folder.iterdir()):
@@ -195,6 +200,7 @@ def unfinished(root: Path) -> bool:
 
 
 def _keep_owner(path: Path, like: Path) -> None:
+    """Run as root (in Docker, with sudo), what is new belongs to whom WanGP belongs."""
     if hasattr(os, "chown") and os.geteuid() == 0:
         owner = like.stat()
         with contextlib.suppress(OSError):  # some file systems have no owners
