@@ -62,7 +62,7 @@ class Place:
         self.handover = make()
         save(self.handover, path_beside(self.video))
         self.metadata: object = {"svi": {"id": self.handover.id}, "seed": 7}
-        self.size = (SIDE, SIDE)
+        self.shape = (16, SIDE, SIDE)
 
     def search(self, video: Path | None = None) -> tuple[str | None, str]:
         """The id of the hand-over found, and the reason where there is none."""
@@ -73,7 +73,7 @@ class Place:
             return self.metadata
 
         found, reason = continuing.search(
-            video or self.video, [self.saves], read, lambda path: self.size
+            video or self.video, [self.saves], read, lambda path: self.shape
         )
         return found and found.id, reason
 
@@ -160,7 +160,11 @@ def chain_of(place: Place, windows: int) -> list[HandOver]:
 def test_a_video_kept_up_to_a_window_goes_on_from_there(place: Place, windows: int) -> None:
     made = chain_of(place, 4)
     found, _ = continuing.search(
-        place.video, [], lambda path: place.metadata, lambda path: (SIDE, SIDE), 5 + 12 * windows
+        place.video,
+        [],
+        lambda path: place.metadata,
+        lambda path: (16, SIDE, SIDE),
+        5 + 12 * windows,
     )
     assert found is not None
     assert (found.id, found.windows) == (made[windows - 1].id, windows)
@@ -170,7 +174,7 @@ def test_a_video_kept_up_to_a_window_goes_on_from_there(place: Place, windows: i
 def test_kept_up_to_anywhere_else_it_is_the_whole_videos(place: Place, frames) -> None:
     made = chain_of(place, 4)
     found, _ = continuing.search(
-        place.video, [], lambda path: place.metadata, lambda path: (SIDE, SIDE), frames
+        place.video, [], lambda path: place.metadata, lambda path: (16, SIDE, SIDE), frames
     )
     assert found is not None
     assert found.id == made[-1].id
@@ -213,9 +217,16 @@ def test_a_broken_file_beside_and_a_whole_copy_in_the_folder(place: Place) -> No
 
 
 def test_an_enlarged_video_is_refused(place: Place) -> None:
-    place.size = (64, 64)
+    place.shape = (16, 64, 64)
     found, reason = place.search()
     assert (found, reason) == (None, "clip.mp4 is 64x64, its hand-over file 32x32")
+
+
+def test_a_video_of_another_rate_is_refused(place: Place) -> None:
+    """WanGP would change the rate back: the frames may even be the same, but nothing proves it."""
+    place.shape = (24, SIDE, SIDE)
+    reason = "clip.mp4 has 24 frames a second, its hand-over file 16"
+    assert place.search() == (None, reason)
 
 
 @pytest.mark.parametrize(

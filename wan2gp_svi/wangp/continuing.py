@@ -61,7 +61,7 @@ SIDECAR_BYTES = 4 * 2**20
 MOST_FILES = 20_000
 
 ReadMetadata = Callable[[str], Any]
-ReadSize = Callable[[str], tuple[int, int]]
+ReadShape = Callable[[str], tuple[int, int, int]]
 
 
 # -- saving -------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def find(
     `folders` are those where WanGP saves: there it is looked for by its id. `frames` of the video
     are kept (None: all); where a window ends just there, it is that window's hand-over.
     """
-    handover, reason = search(video, folders, _host_metadata, _host_size, frames)
+    handover, reason = search(video, folders, _host_metadata, _host_shape, frames)
     if handover is None:
         print(f"[SVI] {reason}: the end of the video is encoded again")
     return handover
@@ -169,13 +169,13 @@ def search(
     video: str | Path,
     folders: Sequence[str | Path],
     read_metadata: ReadMetadata,
-    read_size: ReadSize,
+    read_shape: ReadShape,
     frames: int | None = None,
 ) -> tuple[HandOver | None, str]:
     """`find`, without WanGP: the hand-over, or None and the reason (no full stop).
 
-    `read_metadata` gives the settings in a video (a dict, or None), `read_size` its width and
-    height; whatever they raise means that they do not know.
+    `read_metadata` gives the settings in a video (a dict, or None), `read_shape` its whole
+    frames a second, width and height; whatever they raise means that they do not know.
     """
     video = Path(video)
     if not video.is_file():
@@ -196,10 +196,9 @@ def search(
         except UserError as error:
             problem = str(error).rstrip(".")
             continue
-        width, height = _size(video, read_size) or (handover.width, handover.height)
-        if (width, height) != (handover.width, handover.height):
-            made = f"{handover.width}x{handover.height}"
-            problem = f"{video.name} is {width}x{height}, its hand-over file {made}"
+        odd = _differs(handover, _shape(video, read_shape))
+        if odd is not None:
+            problem = f"{video.name} {odd}"
             continue
         return before(handover, frames, [file.parent, *_places(video, folders)]), ""
     return None, problem
@@ -272,12 +271,22 @@ def _metadata(video: Path, read: ReadMetadata) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _size(video: Path, read: ReadSize) -> tuple[int, int] | None:
+def _shape(video: Path, read: ReadShape) -> tuple[int, int, int] | None:
     try:
-        width, height = read(str(video))
+        rate, width, height = read(str(video))
     except Exception:  # as above
         return None
-    return width, height
+    return rate, width, height
+
+
+def _differs(handover: HandOver, shape: tuple[int, int, int] | None) -> str | None:
+    """What a video is and its hand-over file is not, before WanGP changes its size and rate."""
+    rate, width, height = shape or (round(handover.fps), handover.width, handover.height)
+    if (width, height) != (handover.width, handover.height):
+        return f"is {width}x{height}, its hand-over file {handover.width}x{handover.height}"
+    if rate != round(handover.fps):
+        return f"has {rate} frames a second, its hand-over file {handover.fps:g}"
+    return None
 
 
 def _host_metadata(video: str) -> Any:
@@ -286,11 +295,11 @@ def _host_metadata(video: str) -> Any:
     return read_metadata_from_video(video)
 
 
-def _host_size(video: str) -> tuple[int, int]:
+def _host_shape(video: str) -> tuple[int, int, int]:
     from shared.utils.utils import get_video_info
 
-    _, width, height, _ = get_video_info(video)
-    return int(width), int(height)
+    rate, width, height, _ = get_video_info(video)
+    return round(rate), int(width), int(height)
 
 
 # -- checking -----------------------------------------------------------------------------------
