@@ -343,6 +343,15 @@ def test_the_copy_in_wangp_does_not_forget_what_it_lacks(wangp):
     assert run("status", wangp) == 0
 
 
+def test_a_console_without_the_letters_of_the_path_still_shows_the_rest(wangp):
+    done = subprocess.run(
+        [sys.executable, "-m", "wan2gp_svi", "status", "--wangp", str(wangp)], cwd=REPOSITORY,
+        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "ascii"}, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert b"W\\xe4n 2 GP & co!" in done.stdout
+
+
 def test_a_damaged_journal_is_said(wangp):
     (wangp / ".wan2gp_svi").mkdir()
     (wangp / ".wan2gp_svi/journal.json").write_text("{")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import json
 import os
 import sys
@@ -29,6 +30,8 @@ class Report:
         self.as_json = as_json
         self.data: dict[str, object] = {"command": command, "extension": __version__}
         self.lines: list[str] = []
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a console that lacks a letter of a path
+            sys.stdout.reconfigure(errors="backslashreplace")
 
     def say(self, text: str) -> None:
         self.lines.append(text)

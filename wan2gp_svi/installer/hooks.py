@@ -101,13 +101,18 @@ def _insertion(base: bytes, tree: ast.Module, hook: Hook) -> Insertion:
         missing = sorted(_names_used(hook) - spot.names)
         if missing and not hook.place.startswith("module:"):
             raise places.PlaceError(f"at '{hook.place}' there is no {', '.join(missing)}")
-    lines = places.split_lines(base)
-    beside = lines[max(spot.line - 1, 0)] if lines else b"\n"
-    ending = beside[len(beside.rstrip(b"\r\n")) :] or (lines[0].endswith(b"\r\n") and b"\r\n")
-    block = tuple(
-        (spot.indent + line if line else "").encode() + (ending or b"\n") for line in hook.lines
-    )
+    ending = _ending(places.split_lines(base), spot.line)
+    block = tuple((spot.indent + line if line else "").encode() + ending for line in hook.lines)
     return Insertion(spot.line, block, hook.place)
+
+
+def _ending(lines: list[bytes], line: int) -> bytes:
+    """How the neighbour of a new line ends; the file's first line where that has no ending."""
+    for near in (*lines[max(line - 1, 0) :][:1], *lines[:1]):
+        ending = near[len(near.rstrip(b"\r\n")) :]
+        if ending:
+            return ending
+    return b"\n"
 
 
 def _names_used(hook: Hook) -> set[str]:
