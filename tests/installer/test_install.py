@@ -352,6 +352,17 @@ def test_a_console_without_the_letters_of_the_path_still_shows_the_rest(wangp):
     assert b"W\\xe4n 2 GP & co!" in done.stdout
 
 
+def test_a_plugin_that_was_switched_off_is_mentioned(wangp, capsys):
+    config = wangp / "wgp_config.json"
+    config.write_text('{"enabled_plugins": []}')
+    run("install", wangp)
+    assert run("status", wangp) == 0
+    assert "does not load the plugin" not in capsys.readouterr().out
+    config.write_text('{"enabled_plugins": []}')
+    assert run("status", wangp) == 0
+    assert "does not load the plugin" in capsys.readouterr().out
+
+
 def test_a_damaged_journal_is_said(wangp):
     (wangp / ".wan2gp_svi").mkdir()
     (wangp / ".wan2gp_svi/journal.json").write_text("{")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wan2gp_svi import __version__
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.installer import hooks, manifest, payload, plan
+from wan2gp_svi.installer import config, hooks, manifest, payload, plan
 from wan2gp_svi.installer.find import WanGP
 from wan2gp_svi.installer.hooks import Hook
 from wan2gp_svi.installer.manifest import Manifest, digest
@@ -41,6 +41,12 @@ def status(wangp: WanGP, source: Path) -> Status:
         found.problems.insert(0, "what was installed is not known: its manifest is missing")
     else:
         _files_in(wangp.root, known, found)
+        _, settings = plan.read_inside(wangp.root, config.CONFIG)
+        if settings is not None and config.enable(settings) != settings:
+            found.notes.append(
+                "WanGP does not load the plugin that tells when an update takes the hooks; to let"
+                " it, install again while WanGP is closed"
+            )
         if known.extension != __version__ or known.hooks != hooks.number(all_hooks):
             found.notes.append(
                 f"wan2gp-svi {known.extension} with hooks {known.hooks} is installed; this is"
