@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import re
@@ -95,6 +96,19 @@ def parts(file: Path) -> tuple[dict, bytes]:
     content = file.read_bytes()
     size = struct.unpack("<Q", content[:8])[0]
     return json.loads(content[8 : 8 + size]), content[8 + size :]
+
+
+def resign(header: dict, data: bytes) -> None:
+    """Give a header that was changed the checksum of what it says: only other checks are left."""
+    digest = hashlib.sha256()
+    for name in module.TEXTS:
+        digest.update(f"{name}={header['__metadata__'][name]}\n".encode())
+    for name in module.TENSORS:
+        if name in header:
+            begin, end = header[name]["data_offsets"]
+            kind = {"F32": torch.float32, "U8": torch.uint8}[header[name]["dtype"]]
+            digest.update(f"{name}: {kind}\n".encode() + data[begin:end])
+    header["__metadata__"]["checksum"] = json.dumps(digest.hexdigest())
 
 
 def write(file: Path, header: dict | bytes, data: bytes) -> None:
@@ -402,10 +416,12 @@ def test_each_missing_or_mistyped_field(file: Path, name: str) -> None:
         load(file)
     for wrong in ("", "{", '{"a": [1]}', "[[1]]", "NaN", "1e999", "9" * 5000, "[" * 90_000):
         header["__metadata__"][name] = wrong
+        resign(header, data)
         write(file, header, data)
         with pytest.raises(UserError):
             load(file)
     header["__metadata__"][name] = right
+    resign(header, data)
     write(file, header, data)
     load(file)
 
@@ -424,6 +440,7 @@ def test_latents_that_are_not_finite(file: Path) -> None:
     begin, _ = header["latents"]["data_offsets"]
     for value in (float("nan"), float("inf")):
         broken = data[:begin] + struct.pack("<f", value) + data[begin + 4 :]
+        resign(header, broken)
         write(file, header, broken)
         with pytest.raises(UserError, match="not finite"):
             load(file)
@@ -531,21 +548,46 @@ def test_a_hundred_gigabytes_of_nothing_are_not_read(file: Path) -> None:
     max_examples=200, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_flipped_bits_never_do_harm(tmp_path: Path, data) -> None:
-    """Any bit of header or data: a `UserError`, or a hand-over that has passed every check."""
+def test_flipped_bits_are_found(tmp_path: Path, data) -> None:
+    """Bits of header or data: a `UserError` - or, white space for white space, no change at all."""
     path = tmp_path / "x"
     if not path.exists():
         save(make(), path)
     content = bytearray(path.read_bytes())
     size = struct.unpack("<Q", content[:8])[0]
+    last = data.draw(st.sampled_from([8 + size, len(content) - 1]))
     for _ in range(data.draw(st.integers(1, 3))):
-        content[data.draw(st.integers(0, 8 + size + 200))] ^= 1 << data.draw(st.integers(0, 7))
+        content[data.draw(st.integers(0, last))] ^= 1 << data.draw(st.integers(0, 7))
     broken = tmp_path / "broken"
     broken.write_bytes(content)
     try:
-        module.check(load(broken))
+        found = load(broken)
     except UserError as error:
         str(error).encode()
+    else:
+        right = load(path)
+        for f in dataclasses.fields(HandOver):
+            assert same(getattr(right, f.name), getattr(found, f.name)), f.name
+
+
+def test_the_checksum_covers_every_field(file: Path) -> None:
+    """A change that is plausible in itself: another strength, another latent."""
+    header, data = parts(file)
+    assert header["__metadata__"]["anchor_strength"] == "1.0"
+    for name, value in {
+        "anchor_strength": "5.0",
+        "base_seed": "8",
+        "prompts": '["a", "b"]',
+    }.items():
+        changed = {**header, "__metadata__": {**header["__metadata__"], name: value}}
+        write(file, changed, data)
+        with pytest.raises(UserError, match="damaged, its checksum"):
+            load(file)
+    write(file, header, data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(UserError, match="damaged, its checksum"):
+        load(file)
+    write(file, header, data)
+    load(file)
 
 
 @settings(
@@ -581,6 +623,7 @@ def test_any_json_in_any_field(tmp_path: Path, name: str, value) -> None:
         header[name] = value
     else:
         header["__metadata__"][name] = json.dumps(value)
+        resign(header, data)
     path = tmp_path / "x"
     write(path, header, data)
     try:

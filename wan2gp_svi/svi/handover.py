@@ -7,7 +7,8 @@ hold them, so they are saved beside it, as `<name>.svi.safetensors`:
                 start_anchor   (16, 1, height/8, width/8)  the start image of the whole video
                 anchor         the same shape; the anchor in force at the end, where it is another
                 fingerprint    (F, 4, rows, columns)       see fingerprint.py
-    metadata    every other field of `HandOver`, each a JSON text of its own
+    metadata    every other field of `HandOver`, each a JSON text of its own, and
+                checksum       SHA-256 of all the rest: a flipped bit is damage, not another latent
 
 n is the number of motion latents of the chain, no more: at 832x480 a latent is 400 kB in float32
 and 200 kB in bfloat16, so with n = 1 the file has 0.8 MB or 0.4 MB (an anchor of its own adds one
@@ -20,6 +21,7 @@ never more than the file itself is long. Whatever is wrong with it is a `UserErr
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -321,10 +323,9 @@ def save(handover: HandOver, path: str | Path) -> None:
     tensors = {name: getattr(handover, name) for name in TENSORS}
     if handover.anchor is not None and torch.equal(handover.anchor, handover.start_anchor):
         del tensors["anchor"]
-    content = safetensors.torch.save(
-        {n: t.detach().cpu().contiguous() for n, t in tensors.items() if t is not None},
-        {name: json.dumps(_plain(getattr(handover, name))) for name in TEXTS},
-    )
+    stored = {n: t.detach().cpu().contiguous() for n, t in tensors.items() if t is not None}
+    texts = {name: json.dumps(_plain(getattr(handover, name))) for name in TEXTS}
+    content = safetensors.torch.save(stored, {**texts, "checksum": _checksum(texts, stored)})
     if int.from_bytes(content[:8], "little") > MAX_HEADER:
         raise _bad(f"its texts are longer than {MAX_HEADER} bytes")
     # A short name of its own: with the video's in it, it could be too long for the file system.
@@ -344,6 +345,18 @@ def save(handover: HandOver, path: str | Path) -> None:
             " The video is not affected, but it can only be continued by encoding its end again.",
             exit_code=1,
         ) from error
+
+
+def _checksum(texts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """JSON of the SHA-256, in hexadecimal, over every field's name and content in order."""
+    total = hashlib.sha256()
+    for name in TEXTS:
+        total.update(f"{name}={texts[name]}\n".encode())
+    for name in TENSORS:
+        if name in tensors:
+            total.update(f"{name}: {tensors[name].dtype}\n".encode())
+            total.update(tensors[name].contiguous().view(torch.uint8).numpy().data)
+    return json.dumps(total.hexdigest())
 
 
 def _plain(value: Any) -> Any:
@@ -373,7 +386,10 @@ def load(path: str | Path) -> HandOver:
             content = file.read(length)
         if len(content) != length:
             raise _bad("it is cut off")
-        values: dict[str, Any] = {**texts, **safetensors.torch.load(content)}
+        tensors = safetensors.torch.load(content)
+        if header["__metadata__"]["checksum"] != _checksum(header["__metadata__"], tensors):
+            raise _bad("it is damaged, its checksum is not right")
+        values: dict[str, Any] = {**texts, **tensors}
         return HandOver(**values)
     except UserError as error:
         raise UserError(f"{path.name}: {error}") from None
@@ -460,16 +476,15 @@ def _read_texts(header: dict[str, Any]) -> dict[str, Any]:
     version = _json(metadata["format"])
     if type(version) is int and version > FORMAT:
         writer = _json(metadata.get("extension_version", '""'))
-        known = f"{_short(writer)} or later" if writer and type(writer) is str else "a later one"
+        later = f"{_short(writer)} or later" if writer and type(writer) is str else "a later one"
         raise UserError(
             f"The hand-over has format {version}, which a newer wan2gp-svi wrote; this one reads"
-            f" formats up to {FORMAT}. Update wan2gp-svi to version {known}."
+            f" formats up to {FORMAT}. Update wan2gp-svi to version {later}."
         )
-    for name in TEXTS:
-        if name not in metadata:
-            raise _bad(f"its field {name} is missing")
-    if len(metadata) != len(TEXTS):
-        raise _bad(f"its field {_short(min(set(metadata) - set(TEXTS)))} is unknown")
+    known = {*TEXTS, "checksum"}
+    if set(metadata) != known:
+        name = min(known.symmetric_difference(metadata))
+        raise _bad(f"its field {_short(name)} is {'missing' if name in known else 'unknown'}")
     texts = {name: _json(metadata[name]) for name in TEXTS}
     return {n: tuple(v) if type(v) is list else v for n, v in texts.items()}
 
