@@ -99,7 +99,7 @@ def _insertion(base: bytes, tree: ast.Module, hook: Hook) -> Insertion:
     spot = places.resolve(base, tree, hook.place)
     if spot.names:
         missing = sorted(_names_used(hook) - spot.names)
-        if missing and not hook.place.startswith("module:"):
+        if missing:
             raise places.PlaceError(f"at '{hook.place}' there is no {', '.join(missing)}")
     ending = _ending(places.split_lines(base), spot.line)
     block = tuple((spot.indent + line if line else "").encode() + ending for line in hook.lines)

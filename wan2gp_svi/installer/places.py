@@ -47,7 +47,7 @@ class Spot:
 
     line: int
     indent: str
-    names: frozenset[str]  # what the code there can see: names bound in that function
+    names: frozenset[str]  # the names that are bound in that function; none for the module
 
 
 def resolve(source: bytes, tree: ast.Module, place: str) -> Spot:
@@ -85,7 +85,7 @@ def resolve(source: bytes, tree: ast.Module, place: str) -> Spot:
     if indent.strip(b" \t") or (after and not after.startswith(b"#")):
         raise PlaceError(f"in {words['scope']}, {words['statement']} shares its line with others")
     line = first - 1 if words["side"] == "before" else last
-    return Spot(line, indent.decode("ascii"), frozenset(_bound(scope)))
+    return Spot(line, indent.decode("ascii"), frozenset(() if scope is tree else _bound(scope)))
 
 
 def split_lines(source: bytes) -> list[bytes]:
@@ -178,14 +178,16 @@ def _dotted(node: ast.AST) -> str:
 
 
 def _bound(scope: ast.AST) -> Iterator[str]:
-    if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        yield from (
-            argument.arg for argument in ast.walk(scope.args) if isinstance(argument, ast.arg)
-        )
-    for statement in _statements(scope):
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                yield node.id
+    """Every name that this function binds: its arguments, and what it assigns to."""
+    nodes = list(ast.iter_child_nodes(scope))
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            nodes.extend(ast.iter_child_nodes(node))
 
 
 def _column(lines: list[bytes], line: int, offset: int) -> int:
