@@ -13,18 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
+PORT = 7878
 HOST = Path(__file__).parent / "host"
 ROOT = Path(__file__).parents[2]
 
 
 def copy_of(source, target):
-    return Path(
-        shutil.copytree(
-            source,
-            target,
-            ignore=shutil.ignore_patterns(".git", "__pycache__", "wan2gp_svi", "settings"),
-        )
-    )
+    """A copy of a WanGP folder, without its git directory, saved settings and an extension."""
+    left_out = {".git", "settings", "wan2gp_svi"}
+
+    def ignore(folder, names):
+        return {"__pycache__"} | (left_out if Path(folder) == Path(source) else set())
+
+    return Path(shutil.copytree(source, target, ignore=ignore))
 
 
 def installed(tree):
@@ -56,12 +57,14 @@ class Outcome(dict):
         return self["videos"][-1]["frames"]
 
 
-def drive(tree, scenarios, out):
-    """Run scenarios in one process; returns {name: Outcome}."""
-    out.mkdir(parents=True, exist_ok=True)
-    todo = out / "scenarios.json"
-    todo.write_text(json.dumps(scenarios))
-    python = os.environ.get("WANGP_PYTHON", sys.executable)
+def version_of(tree):
+    """What WanGP calls itself, such as "12.60"."""
+    lines = (tree / "wgp.py").read_text(encoding="utf-8-sig").splitlines()
+    return next(line.split('"')[1] for line in lines if line.startswith("WanGP_version"))
+
+
+def environment_for(tree):
+    """The environment that lets this WanGP run on a CPU, without a network."""
     environment = {
         **os.environ,
         "WANGP_CPU_SHIM": "1",
@@ -71,17 +74,22 @@ def drive(tree, scenarios, out):
         "PYTHONPATH": str(HOST / "stubs"),
         "OMP_NUM_THREADS": os.environ.get("WANGP_THREADS", "2"),
     }
-    if '"9.' in next(
-        line
-        for line in (tree / "wgp.py").read_text(encoding="utf-8-sig").splitlines()
-        if line.startswith("WanGP_version")
-    ):
+    if version_of(tree).startswith("9."):
         environment["WANGP_MMGP_VERSION"] = "3.6.9"  # what 9.91 asks for; 3.6.10 serves it
+    return environment
+
+
+def drive(tree, scenarios, out):
+    """Run scenarios in one process; returns {name: Outcome}."""
+    out.mkdir(parents=True, exist_ok=True)
+    todo = out / "scenarios.json"
+    todo.write_text(json.dumps(scenarios))
+    python = os.environ.get("WANGP_PYTHON", sys.executable)
     command = [python, HOST / "drive.py", "--wangp", tree, "--out", out, todo]
     with (out / "log.txt").open("w") as log:
         subprocess.run(
             [str(part) for part in command],
-            env=environment,
+            env=environment_for(tree),
             stdout=log,
             stderr=subprocess.STDOUT,
             timeout=3000,

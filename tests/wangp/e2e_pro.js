@@ -1,7 +1,8 @@
-// node e2e_pro.js PORT SHOTS START ANCHOR1 ANCHOR2: on the real page, SVI 2 Pro from choosing it to the video.
-// Prints one JSON line: the models offered, the status lines seen, the video that plays.
+// node e2e_pro.js PORT SHOTS SAVES START ANCHOR1 ANCHOR2: SVI 2 Pro on the real page, from choosing it
+// to the video. Prints one JSON line: the models offered, the status lines seen, the video that plays.
 const { chromium } = require('playwright-core');
-const [port, shots, start, ...anchors] = process.argv.slice(2);
+const fs = require('fs');
+const [port, shots, saves, start, ...anchors] = process.argv.slice(2);
 const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 (async () => {
@@ -23,6 +24,11 @@ const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
     await page.locator('ul[role=listbox] li').filter({ hasText: pattern }).first().click();
     await page.waitForTimeout(8000);
     return options;
+  };
+  const pickByValue = async (value, option) => {
+    const found = await visible('input[role=listbox]');
+    for (let i = 0; i < found.length; i++) if (value.test(await found[i].inputValue())) return pick(i, option);
+    return [];
   };
   const upload = async (label, files) => {
     const labels = page.locator('label', { hasText: label });
@@ -49,15 +55,14 @@ const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
   await pick(1, /Image2video 14B/i);
   const models = await pick(2, /SVI 2 Pro/);
   await upload(/Images as starting points/, [start]);
-  const boxes = await visible('input[role=listbox]');
-  for (let i = 0; i < boxes.length; i++) {
-    if (/No Anchor Image/.test(await boxes[i].inputValue())) { await pick(i, /Anchor Images For Each/); break; }
-  }
+  await pickByValue(/No Anchor Image/, /Anchor Images For Each/);
   await upload(/Reference Images|Images Refs|Start \/ Reference/i, anchors);
   for (const area of await visible('textarea')) {
     const text = await area.inputValue();
     if (text.length > 60) { await area.fill('a cat sits (at 0.5 seconds: it jumps)\n\na dog runs\n\na bird flies'); break; }
   }
+  const budget = await pickByValue(/^\d+p$/, /256p|320p/);
+  const sizes = await pickByValue(/^\d+x\d+/, /^\W*64x64/);
   await number(/Number of frames/, 41);
   await number(/Number of Inference Steps/, 2);
   const advanced = page.getByLabel('Advanced Mode').first();
@@ -69,20 +74,17 @@ const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
   await page.screenshot({ path: `${shots}/set.png`, fullPage: true });
   await page.getByRole('button', { name: 'Generate', exact: true }).first().click();
   const seen = [];
-  let video = null;
-  for (let i = 0; i < 150 && !video; i++) {
+  const saved = () => fs.readdirSync(saves).filter((name) => name.endsWith('.mp4')).length;
+  for (let i = 0; i < 600 && saved() < 3; i++) {
     await page.waitForTimeout(2000);
     const status = await page.evaluate(() => [...document.querySelectorAll('textarea, .progress-text, .meta-text, [class*=progress-level]')]
       .map((x) => x.value || x.textContent || '').join(' '));
     for (const match of status.matchAll(/Sliding Window \d+\/\d+/g)) if (!seen.includes(match[0])) seen.push(match[0]);
-    if (i === 12) await page.screenshot({ path: `${shots}/running.png` });
-    if (seen.some((s) => /3\/3/.test(s)) && !/Sliding Window/.test(status)) video = true;
+    if (i === 5) await page.screenshot({ path: `${shots}/running.png` });
   }
-  await page.waitForTimeout(8000);
-  const thumbs = await visible('button.thumbnail-item, .thumbnail-item');
-  if (thumbs.length) { await thumbs[thumbs.length - 1].click(); await page.waitForTimeout(3000); }
+  await page.waitForTimeout(15000);
   const played = await page.evaluate(async () => {
-    const v = [...document.querySelectorAll('video')].filter((x) => x.src || x.querySelector('source')).pop();
+    const v = [...document.querySelectorAll('video')].filter((x) => /_seed/.test(decodeURI(x.currentSrc || x.src))).pop();
     if (!v) return null;
     v.muted = true;
     try { await v.play(); } catch (e) { return { error: String(e) }; }
@@ -90,6 +92,6 @@ const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
     return { duration: v.duration, time: v.currentTime, width: v.videoWidth, height: v.videoHeight };
   });
   await page.screenshot({ path: `${shots}/done.png` });
-  console.log(JSON.stringify({ models, seen, played }));
+  console.log(JSON.stringify({ models, budget, sizes, seen, played }));
   await browser.close();
 })().catch((error) => { console.error(error); process.exit(1); });

@@ -6,22 +6,16 @@ Needs WANGP_DIR (v12), Debian's chromium, node, and NODE_PATH with playwright-co
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import HOST
+from bench import PORT, version_of
 
 from wan2gp_svi.svi.handover import load, path_beside
 
 pytestmark = pytest.mark.slow
-PORT = 7878
 SETTINGS = {
     "type": "WanGP settings",
     "settings_version": 2.74,
@@ -41,47 +35,9 @@ SETTINGS = {
 }
 
 
-@pytest.fixture
-def page(svi_tree: Path, tmp_path: Path):
-    """WanGP's page on `PORT`, saving in the folder that this gives."""
-    major = next(
-        line
-        for line in (svi_tree / "wgp.py").read_text("utf-8-sig").splitlines()
-        if line.startswith("WanGP_version")
-    )
-    if '"12.' not in major:
+def test_continue_last_video_on_the_page(page: Path, svi_tree: Path, tmp_path: Path) -> None:
+    if not version_of(svi_tree).startswith("12."):
         pytest.skip("the page of another WanGP has other labels")
-    if not shutil.which("node") or not shutil.which("chromium"):
-        pytest.skip("needs node and chromium")
-    if subprocess.run(["node", "-e", "require('playwright-core')"]).returncode:
-        pytest.skip("needs playwright-core: NODE_PATH names the folder that has it")
-    (svi_tree / "resolutions.json").write_text('[["64x64", "64x64"], ["832x480", "832x480"]]')
-    scenarios = tmp_path / "none.json"
-    scenarios.write_text("[]")
-    saves = tmp_path / "saves"
-    command = [os.environ.get("WANGP_PYTHON", sys.executable), HOST / "drive.py"]
-    command += ["--wangp", svi_tree, "--out", saves, "--serve", PORT, scenarios]
-    environment = {**os.environ, "WANGP_CPU_SHIM": "1", "HF_HUB_OFFLINE": "1"}
-    environment |= {"GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": str(HOST / "stubs")}
-    with (tmp_path / "log.txt").open("w") as log:
-        server = subprocess.Popen(
-            [str(p) for p in command], env=environment, stdout=log, stderr=log
-        )
-    try:
-        for _ in range(300):
-            time.sleep(2)
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=5)
-                break
-            except OSError:
-                assert server.poll() is None, (tmp_path / "log.txt").read_text()[-2000:]
-        yield saves
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def test_continue_last_video_on_the_page(page: Path, tmp_path: Path) -> None:
     four = {**SETTINGS, "video_length": 53, "prompt": "one\ntwo\nthree\nfour"}
     two = {**SETTINGS, "video_length": 29, "prompt": "one\ntwo"}
     files = [tmp_path / "four.json", tmp_path / "two.json"]
