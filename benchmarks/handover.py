@@ -7,12 +7,14 @@ the disk. Loading and checking is what a continuation pays. Without a hand-over 
 last 33 frames instead (eight latents, of which the last is kept: the causal VAE looks back); --vae
 measures that with Wan's VAE at its full size, from the package diffusers, with random weights: they
 change what comes out, not how long it takes. A GPU is used where there is one.
+
+Times are the least of 20 runs: by the clock, and (in brackets) of the processor, one thread; other
+work on the machine adds to the first.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,15 +30,16 @@ from wan2gp_svi.wangp.run import TAIL_CONTEXT
 TAIL = 4 * (1 + TAIL_CONTEXT) + 1
 
 
-def milliseconds(work: Callable[[], object], times: int = 20) -> float:
-    """The median of `times` runs, after one that is not counted."""
+def milliseconds(work: Callable[[], object], times: int = 20) -> str:
+    """The least of `times` runs, after one that is not counted: clock (processor)."""
     work()
-    took = []
+    clock, processor = [], []
     for _ in range(times):
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         work()
-        took.append(time.perf_counter() - began)
-    return 1000 * statistics.median(took)
+        clock.append(time.perf_counter() - began)
+        processor.append(time.process_time() - used)
+    return f"{1000 * min(clock):6.1f} ({1000 * min(processor):.1f}) ms"
 
 
 def a_handover(width: int, height: int, frames: torch.Tensor, dtype: torch.dtype) -> HandOver:
@@ -85,11 +88,11 @@ def measure(width: int, height: int, vae: bool) -> str:
             kind = str(dtype).removeprefix("torch.")
             rows.append(
                 f"{width}x{height} {kind:9s} {file.stat().st_size:>9,} bytes,"
-                f" save {saving:6.1f} ms, load {loading:5.1f} ms"
+                f" save {saving}, load {loading}"
             )
     rows.append(
-        f"{width}x{height} fingerprint {milliseconds(lambda: fingerprint(frames)):6.1f} ms,"
-        f" compare {milliseconds(lambda: difference(stored, frames)):6.1f} ms"
+        f"{width}x{height} fingerprint {milliseconds(lambda: fingerprint(frames))},"
+        f" compare {milliseconds(lambda: difference(stored, frames))}"
     )
     if vae:
         device, seconds = encode_seconds(width, height)
@@ -103,6 +106,7 @@ def main() -> None:
     parser.add_argument("--vae", action="store_true", help="needs the package diffusers")
     args = parser.parse_args()
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     rows = []
     for size in tqdm(args.sizes):
         width, height = map(int, size.split("x"))
