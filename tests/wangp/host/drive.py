@@ -357,6 +357,8 @@ for scenario in scenarios:
                     "text": w.get("text"),
                     "transformer": w.get("transformer"),
                     "status": w.get("status"),
+                    "dropped": (w.get("post_decode_pre_trim") or 0)
+                    + (w["kwargs"].get("prefix_frames_count") or 0),
                     "loras": w.get("loras"),
                     "frames": int(w["frames"].shape[1]) if "frames" in w else 0,
                 }
