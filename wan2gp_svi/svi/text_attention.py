@@ -20,8 +20,8 @@ Prompt Relay (arXiv 2604.10030) keeps the joint encoding and subtracts a penalty
 a part's tokens: C = relu(|f - m| - w)^2 / (2 sigma^2) at latent frame f, m the middle of the
 segment, L its length, w = max(L/2 - 2, 0), sigma = 0.1448. It is not used here:
 
-- A penalty is a mask, which leaves sdpa as the only backend, and sdpa is slower with one than
-  without (measured in benchmarks/timed_prompts.py).
+- A penalty is a mask, which leaves sdpa as the only backend, and costs time there too: 0.9 to
+  1.9 % of a block's text attention on a CPU (benchmarks/timed_prompts.py; the split -0.2 to 2.4 %).
 - It sets in before the segment ends: half a latent past w the weight of the part's own words is
   down to 0.0026, one latent past it to 4e-11. Of four parts over 21 latents, 5 latents keep more
   than a hundredth of that weight, of two parts 13 (tests/svi/test_text_attention.py computes
