@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-PORT = 7878
+PORT = int(os.environ.get("WANGP_PORT", "7878"))
 HOST = Path(__file__).parent / "host"
 ROOT = Path(__file__).parents[2]
 
