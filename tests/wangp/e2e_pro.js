@@ -7,7 +7,7 @@ const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
   '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 (async () => {
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: flags });
-  const page = await browser.newPage({ viewport: { width: 1500, height: 1900 } });
+  const page = await browser.newPage({ viewport: { width: 2400, height: 1900 } });
   page.setDefaultTimeout(120000);
   await page.goto(`http://127.0.0.1:${port}/`, { waitUntil: 'load', timeout: 180000 });
   await page.waitForSelector('input[role=listbox]');
