@@ -10,14 +10,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from bench import ROOT
-from test_continue_page import PORT, page
+from bench import PORT, ROOT, version_of
 
 from wan2gp_svi.profiles.commands import profile_files
 from wan2gp_svi.svi.conditioning import MODES
 
 pytestmark = pytest.mark.slow
-__all__ = ["page"]
 
 CHOOSE = {
     "svi_2_pro": [r"Wan2\.2", "Image2video 14B", "SVI 2 Pro"],
@@ -71,7 +69,9 @@ def differences(profile, fields):
     return wrong
 
 
-def test_each_profile_shows_what_it_says(page: Path, tmp_path: Path) -> None:
+def test_each_profile_shows_what_it_says(page: Path, svi_tree: Path, tmp_path: Path) -> None:
+    if not version_of(svi_tree).startswith("12."):
+        pytest.skip("the page of another WanGP has other labels")
     plan = []
     for folder, choose in CHOOSE.items():
         names = [path.stem for path in FILES if path.parent.name == folder]
