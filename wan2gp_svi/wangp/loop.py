@@ -156,8 +156,7 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
         "sliding_window_overlap": size.overlap,
     }
     run.asked = {name: given[name] for name in changed}
-    run.seed_given = given["seed"] not in (-1, None)
-    if handover is not None and not run.seed_given:
+    if handover is not None and given["seed"] in (-1, None):
         changed["seed"] = handover.base_seed
     asked = given["video_length"]
     given.update(changed)

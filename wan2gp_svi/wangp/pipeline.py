@@ -28,8 +28,7 @@ from wan2gp_svi.wangp.settings import read
 from wan2gp_svi.wangp.text_attention import timed
 
 MODEL_TYPE = "i2v_2_2_svi2pro"
-SPACE = 8  # pixels of a latent, Wan 2.1 VAE
-CHANNELS = 16
+CHANNELS = 16  # of a latent, Wan 2.1 VAE
 
 
 @dataclass

@@ -82,7 +82,6 @@ class Run:
     source: Source | None = None
     planned: bool = True
     amplitude: float = 1.0
-    seed_given: bool = True
 
     windows: list[Window] = field(default_factory=list)
     anchors: dict[int, Tensor] = field(default_factory=dict)
