@@ -15,6 +15,7 @@ work on the machine adds to the first.
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 import time
 from collections.abc import Callable
@@ -42,10 +43,15 @@ def milliseconds(work: Callable[[], object], times: int = 20) -> str:
     return f"{1000 * min(clock):6.1f} ({1000 * min(processor):.1f}) ms"
 
 
-def a_handover(width: int, height: int, frames: torch.Tensor, dtype: torch.dtype) -> HandOver:
+def a_handover(
+    width: int, height: int, frames: torch.Tensor, vae: torch.dtype, anchors: bool
+) -> HandOver:
+    """`vae` is the type that anchors were encoded in; `anchors`: another than the start image."""
+    start, other = torch.randn(2, 16, 1, height // 8, width // 8).to(vae).float()
     return HandOver(
-        latents=torch.randn(16, 1, height // 8, width // 8).to(dtype),
-        start_anchor=torch.randn(16, 1, height // 8, width // 8).to(dtype),
+        latents=torch.randn(16, 1, height // 8, width // 8),
+        start_anchor=start,
+        anchor=other if anchors else None,
         fingerprint=fingerprint(frames),
         width=width,
         height=height,
@@ -81,13 +87,13 @@ def measure(width: int, height: int, vae: bool) -> str:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "clip.svi.safetensors"
-        for dtype in (torch.float32, torch.bfloat16):
-            handover = a_handover(width, height, frames, dtype)
+        for dtype, anchors in itertools.product((torch.float16, torch.float32), (False, True)):
+            handover = a_handover(width, height, frames, dtype, anchors)
             saving = milliseconds(lambda h=handover: save(h, file))
             loading = milliseconds(lambda: load(file))
-            kind = str(dtype).removeprefix("torch.")
+            kind = f"VAE {8 * dtype.itemsize} bits, {'anchor image' if anchors else 'start image'}"
             rows.append(
-                f"{width}x{height} {kind:9s} {file.stat().st_size:>9,} bytes,"
+                f"{width}x{height} {kind:26s} {file.stat().st_size:>9,} bytes,"
                 f" save {saving}, load {loading}"
             )
     rows.append(

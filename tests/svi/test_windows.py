@@ -2,9 +2,10 @@
 
 import itertools
 import time
+from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from wan2gp_svi.errors import UserError
@@ -138,6 +139,21 @@ def test_no_frame_is_lost_none_comes_twice_and_no_window_is_needless(case):
     first = room - (full.discard if len(windows) > 1 else 0)
     assert len(windows) == 1 + max(-(-(delivered - first) // full.adds), 0)
     assert (len(windows) == 1) == (delivered <= room)
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases(), st.integers(2, 6), st.booleans())
+def test_windows_made_one_at_a_time_are_those_of_one_run(case, count, exact):
+    _, chain, _ = case
+    chain = Chain(size=chain.size, seed=chain.seed)
+    whole = layout([chain.size] * count, chain)
+    assume(whole[-1].stop > chain.size.frames)  # else one window does it, discarding nothing
+    assert plan(whole[-1].stop, chain, exact) == whole
+    at, done = chain, []
+    for window in whole:
+        done += plan(window.adds + min(at.source_frames, 1), at, exact)
+        at = replace(chain, source_frames=window.stop, windows_before=len(done))
+    assert [replace(w, number=w.index) for w in done] == whole
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,6 +1,7 @@
 // node e2e_continue.js PORT SHOTS FOUR.json TWO.json FOLDER: on the real page, four windows in one run
-// (settings FOUR), then two (TWO) and "Continue Last Video" for two more. FOLDER is where WanGP saves.
-// Prints one JSON line with the videos made; their hand-over files lie beside them, to be compared.
+// (settings FOUR), then two (TWO) and "Continue Last Video" for two more; then "Continue Video" with
+// an upload of the video that the two made, under another name. FOLDER is where WanGP saves. Prints
+// one JSON line with the videos made; their hand-over files lie beside them, to be compared.
 const fs = require('fs');
 const { chromium } = require('playwright-core');
 const [port, shots, four, two, folder] = process.argv.slice(2);
@@ -60,6 +61,15 @@ const videos = () => fs.readdirSync(folder).filter((name) => name.endsWith('.mp4
   await generate(2);
   await page.screenshot({ path: `${shots}/continued.png`, fullPage: true });
   const parts = videos().filter((name) => !before.includes(name) && !whole.includes(name));
-  console.log(JSON.stringify({ prompted, whole, parts }));
+  await page.getByLabel('Continue Video').first().click();
+  await page.waitForTimeout(5000);
+  const copy = `${shots}/from somewhere.mp4`;
+  fs.copyFileSync(`${folder}/${parts[1]}`, copy);
+  await page.locator('#video_input input[type=file]').first().setInputFiles(copy);
+  await page.waitForTimeout(10000);
+  await page.screenshot({ path: `${shots}/uploaded.png`, fullPage: true });
+  await generate(2);
+  const uploaded = videos().filter((name) => ![...before, ...whole, ...parts].includes(name));
+  console.log(JSON.stringify({ prompted, whole, parts, uploaded }));
   await browser.close();
 })().catch((error) => { console.error(error); process.exit(1); });

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -65,8 +66,13 @@ def made_first() -> list[dict]:
         settings["video_length"] = frames_of(4, motion, discard)
         found.append({"name": f"whole {name_of(*case)}", "anchors": anchors, "set": settings})
     found.append({"name": "half", "set": {"video_length": 29}})
+    for anchors in (0, 1):
+        name = f"half {anchors}"
+        found.append({"name": name, "set": {"video_length": 29}, "anchors": anchors, "half": True})
     found.append({"name": "grain", "set": {"video_length": 17, "film_grain_intensity": 0.5}})
     found.append({"name": "json", "set": {"video_length": 29}, "config": {"metadata_type": "json"}})
+    if os.name == "posix" and os.geteuid() == 0:
+        found.append({"name": "full disk", "set": {"video_length": 29}, "full": True})
     found.append(
         {
             "name": "few files",
@@ -87,6 +93,7 @@ class Stage:
     """The videos of the first process, and what has been done to copies of them."""
 
     def __init__(self, tree: Path, out: Path) -> None:
+        self.tree = tree
         self.out = out / "second"
         self.first = drive(tree, made_first(), out / "first")
         self.scenarios: list[dict] = []
@@ -108,6 +115,8 @@ class Stage:
             add(continue_half(f"rest {name_of(*case)}", video, **settings))
         half = self.video("half")
         add({**continue_half("last video", half), "last": True})
+        if (self.tree / "shared" / "api.py").exists():
+            add({**continue_half("api", half), "api": True})
         # found, wherever it went
         add(continue_half("uploaded", self.copy(half, "uploaded", "tmp/upload.mp4")))
         shutil.copy(path_beside(half), self.folder("uploaded"))
@@ -116,12 +125,17 @@ class Stage:
         shutil.copy(path_beside(half), renamed.parent / "old name.svi.safetensors")
         add(continue_half("renamed", renamed))
         add(continue_half("json", self.video("json")))
-        # window 3 of 4 again: with its own seed, and with another one
-        whole = self.video("whole 0-1-0")
-        metadata, last = read_settings(whole), load(path_beside(whole))
-        for name, seed in (("redo", None), ("redo 1234", 1234)):
+        # window 3 of 4 again: with its own seed, with discarded frames, and with another seed
+        for name, made, seed in (
+            ("redo", "whole 0-1-0", None),
+            ("redo discarding", "whole 0-1-4", None),
+            ("redo 1234", "whole 0-1-0", 1234),
+        ):
+            whole = self.video(made)
+            metadata, last = read_settings(whole), load(path_beside(whole))
             settings = redo_settings(whole, last, metadata, 3, seed, None)
             add({"name": name, "continue": str(whole), "set": settings})
+        add(continue_half("cut from the end", whole, keep_frames_video_source="-24"))
         # what does not fit
         add(continue_half("no file", self.copy(half, "no file", "usb/clip.mp4")))
         add(continue_half("kept 20", half, keep_frames_video_source="20"))
@@ -235,8 +249,12 @@ def test_a_run_of_two_windows_is_the_first_half_of_one_of_four(stage: Stage) -> 
         assert np.array_equal(half.arrays[f"{name}{k}"], whole.arrays[f"{name}{k}"]), (name, k)
 
 
-@pytest.mark.parametrize("name", ["last video", "uploaded", "moved", "renamed", "json"])
+@pytest.mark.parametrize(
+    "name", ["last video", "uploaded", "moved", "renamed", "json", "cut from the end", "api"]
+)
 def test_it_is_found_wherever_the_video_went(stage: Stage, name: str) -> None:
+    if name == "api" and name not in stage.second:
+        pytest.skip("this WanGP has no Python API yet")
     run = stage.second[name]
     assert reasons(run) == []
     assert "as if never stopped" in " ".join(run.svi)
@@ -251,6 +269,9 @@ def test_a_window_made_again_is_the_same_or_differs_by_its_seed(stage: Stage) ->
         stage.second["redo 1234"],
     )
     equal_windows(whole, again, 5)
+    short, again_short = stage.first["whole 0-1-4"], stage.second["redo discarding"]
+    equal_windows(short, again_short, 5)
+    assert again_short.frames == short.videos[2]["frames"]
     assert np.array_equal(whole.arrays["y3"], other.arrays["y1"])
     generator = torch.Generator().manual_seed(1234)
     noise = torch.randn(other.arrays["noise1"].shape, generator=generator)
@@ -321,6 +342,28 @@ def test_no_hand_over_for_post_processed_windows(stage: Stage) -> None:
     assert any("no hand-over file: the video is given film grain" in line for line in run.svi)
 
 
+def test_a_full_disk_costs_the_hand_over_only(stage: Stage) -> None:
+    if "full disk" not in stage.first:
+        pytest.skip("a small disk can be mounted by root only")
+    run, half = stage.first["full disk"], stage.first["half"]
+    assert [v["frames"] for v in run.videos] == [v["frames"] for v in half.videos] == [17, 29]
+    assert not [name for name in run.files if ".svi" in name]
+    said = [line for line in run.svi if "could not be written: No space left on device" in line]
+    assert len(said) == 2
+    assert "svi" not in run.metadata
+    for k in (1, 2):
+        assert np.array_equal(run.arrays[f"latents{k}"], half.arrays[f"latents{k}"])
+
+
+def test_what_the_api_made_can_be_continued(stage: Stage) -> None:
+    if "api" not in stage.second:
+        pytest.skip("this WanGP has no Python API yet")
+    run = stage.second["api"]
+    last = load(path_beside(run.videos[-1]["path"]))
+    assert (last.windows, last.frames) == (3, run.frames)
+    assert last.id == run.metadata["svi"]["id"]
+
+
 def test_metadata_is_wangps_and_has_the_id(stage: Stage) -> None:
     run = stage.first["half"]
     found = load(path_beside(stage.video("half")))
@@ -331,6 +374,8 @@ def test_metadata_is_wangps_and_has_the_id(stage: Stage) -> None:
 
 
 def test_a_hand_over_is_small(stage: Stage) -> None:
-    """What is beside its tensors stays small: 832x480 then has under 1 MB."""
-    size = path_beside(stage.video("half")).stat().st_size
-    assert size < 3 * 16 * 8 * 8 * 4 + 16_000
+    """Under 1 MB at 832x480 (a latent of 400 kB; 200 kB for anchors, with the VAE in 16 bits)."""
+    latent, rest = 16 * 8 * 8 * 4, 2_500
+    for name, latents in {"half": 2, "half 0": 1.5, "half 1": 2}.items():
+        size = path_beside(stage.video(name)).stat().st_size
+        assert size < latents * latent + rest, name

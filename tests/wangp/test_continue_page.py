@@ -1,4 +1,4 @@
-"""The button "Continue Last Video" on WanGP's real page, in headless Chromium.
+"""Continue Last Video, and Continue Video with an upload, on WanGP's real page, in Chromium.
 
 Needs WANGP_DIR (v12), Debian's chromium, node, and NODE_PATH with playwright-core.
 """
@@ -35,7 +35,7 @@ SETTINGS = {
 }
 
 
-def test_continue_last_video_on_the_page(page: Path, svi_tree: Path, tmp_path: Path) -> None:
+def test_continuing_on_the_page(page: Path, svi_tree: Path, tmp_path: Path) -> None:
     if not version_of(svi_tree).startswith("12."):
         pytest.skip("the page of another WanGP has other labels")
     four = {**SETTINGS, "video_length": 53, "prompt": "one\ntwo\nthree\nfour"}
@@ -50,7 +50,10 @@ def test_continue_last_video_on_the_page(page: Path, svi_tree: Path, tmp_path: P
     made = json.loads(done.stdout.splitlines()[-1])
     assert made["prompted"]
     assert len(made["whole"]) == len(made["parts"]) == 4
-    for whole, part in zip(made["whole"], made["parts"], strict=True):
+    assert len(made["uploaded"]) == 2
+    later = [*zip(made["whole"], made["parts"], strict=True)]
+    later += zip(made["whole"][2:], made["uploaded"], strict=True)
+    for whole, part in later:
         one, other = load(path_beside(page / whole)), load(path_beside(page / part))
         assert np.array_equal(one.latents.numpy(), other.latents.numpy())
         assert np.array_equal(one.anchor_in_force.numpy(), other.anchor_in_force.numpy())

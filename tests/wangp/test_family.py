@@ -23,6 +23,7 @@ def scenario(name, **more):
 
 SCENARIOS = [
     *(scenario(name) for name in BASE),
+    {**scenario("film"), "name": "16 bits", "half": True},
     {"name": "plain", "model": "i2v", "set": {"video_length": 17}},
     {
         "name": "wrong",
@@ -53,6 +54,14 @@ def as_pixels(frames):
         return frames.float() / 127.5 - 1
     # the host keeps what it has delivered as bytes from 11.60 on, and as it is before
     return frames.float()
+
+
+def test_a_vae_in_16_bits_is_remarked_on_once(runs):
+    """The authors encode in 32; WanGP's configuration decides, and with it how tiles are cut."""
+    said = [line for line in runs["16 bits"].svi if "32 bits" in line]
+    assert len(said) == 1
+    assert runs["16 bits"].frames == runs["mode film"].frames
+    assert not [line for line in runs["mode film"].svi if "32 bits" in line]
 
 
 @pytest.mark.parametrize("name", BASE)

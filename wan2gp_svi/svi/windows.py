@@ -192,14 +192,17 @@ def new_frames(frames: int, chain: Chain) -> int:
 def sizes(frames: int, chain: Chain, exact: bool = False) -> list[Size]:
     """The windows' sizes for `frames` asked (see the module's text for the rule).
 
-    A run that fits one window discards nothing, as in WanGP.
+    A run that fits one window discards nothing, as in WanGP; but where it asks for just what a full
+    window delivers, it is one: a chain made window by window is then the chain made at once.
     """
     check(chain)
     full, wanted = chain.size, new_frames(frames, chain)
-    whole = replace(full, discard=0)
-    if wanted <= full.frames - chain.drop_first:
+    whole, delivered = replace(full, discard=0), full.frames - chain.drop_first - full.discard
+    if wanted == delivered:
+        return [full]
+    if wanted <= whole.frames - chain.drop_first:
         return [replace(whole, frames=wanted + chain.drop_first)]
-    later, rest = divmod(wanted - (full.frames - chain.drop_first - full.discard), full.adds)
+    later, rest = divmod(wanted - delivered, full.adds)
     plan = [full] * (1 + later)
     if rest == 0:
         return plan

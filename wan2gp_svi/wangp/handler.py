@@ -124,7 +124,7 @@ def _wrap_ours(cls: type, name: str, change: Callable[..., Any]) -> None:
     setattr(cls, name, staticmethod(call))
 
 
-def _wrap_other(cls: type, name: str, change: Callable[[str, dict], dict]) -> None:
+def _wrap_other(cls: type, name: str, change: Callable[..., dict]) -> None:
     """Pass what a static method says of another type that can run SVI through `change`."""
     function = getattr(cls, name)
     signature = inspect.signature(function)
@@ -132,13 +132,24 @@ def _wrap_other(cls: type, name: str, change: Callable[[str, dict], dict]) -> No
     @functools.wraps(function)
     def call(*args, **kwargs):
         found = function(*args, **kwargs)
-        base = signature.bind(*args, **kwargs).arguments.get("base_model_type")
-        return change(base, found) if base in MODES_OF else found
+        given = signature.bind(*args, **kwargs).arguments
+        base = given.get("base_model_type")
+        return change(base, given["model_def"], found) if base in MODES_OF else found
 
     setattr(cls, name, staticmethod(call))
 
 
-def _with_modes(base_model_type: str, found: dict) -> dict:
+def _profile_folders(base_model_type: str, model_def: dict[str, Any], found: dict) -> list[str]:
+    """The folders whose profiles are listed for a model: WanGP's, and ours.
+
+    Models that an accelerator is merged into ask for none (spelled `profile_dirs` in WanGP's own
+    definitions): a second one on top would burn the picture.
+    """
+    none = [""] in (model_def.get("profile_dirs"), model_def.get("profiles_dir"))
+    return [*found.get("profiles_dir", []), *([] if none else [PROFILES[base_model_type]])]
+
+
+def _with_modes(base_model_type: str, model_def: dict[str, Any], found: dict) -> dict:
     """A switch for the SVI modes of this type, and the folder of their profiles."""
     modes = MODES_OF[base_model_type]
     choices = [("Off", ""), *((MODES[name].name, name) for name in modes)]
@@ -147,7 +158,7 @@ def _with_modes(base_model_type: str, found: dict) -> dict:
         **found,
         "svi_modes": modes,
         "custom_settings": [*found.get("custom_settings", []), *ours],
-        "profiles_dir": [*found.get("profiles_dir", []), PROFILES[base_model_type]],
+        "profiles_dir": _profile_folders(base_model_type, model_def, found),
     }
 
 
@@ -162,7 +173,7 @@ def _model_def(function: Callable[..., dict], bound: inspect.BoundArguments) -> 
     found = function(*bound.args, **bound.kwargs)
     for name in ABSENT:
         found.pop(name, None)
-    folders = [*found.get("profiles_dir", []), PROFILES[MODEL_TYPE]]
+    folders = _profile_folders(MODEL_TYPE, bound.arguments["model_def"], found)
     return {**found, **MODEL_DEF, "profiles_dir": folders}
 
 

@@ -1,9 +1,10 @@
 """SVI's plan in place of WanGP's: what wgp.py's hooks lead to.
 
 WanGP plans by an overlap, and books what a window adds as its frames less that. Inside a run it is
-therefore told the overlap that SVI really has, 1 + 4n frames (anchor and motion latents), and the
-number of frames that the plan delivers; then its own loop, status, extra windows and trims come out
-right on every version. Users and metadata see what was asked for.
+therefore told the overlap that SVI really has, 1 + 4n frames (anchor and motion latents), windows
+without the frames that are discarded, and the number of frames that the plan delivers; then its own
+loop, status, extra windows and trims come out right on every version. Users and metadata see what
+was asked for.
 
 Functions of wgp.py are looked up as globals when they are called, so they are wrapped there:
 
@@ -152,8 +153,9 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
                 times += [f"window {window.number}, {line}" for line in timetable(window, segments)]
     changed = {
         "video_length": _told_length(run),
-        "sliding_window_size": size.frames,
+        "sliding_window_size": size.frames - size.discard,
         "sliding_window_overlap": size.overlap,
+        "sliding_window_discard_last_frames": 0,
     }
     run.asked = {name: given[name] for name in changed}
     if handover is not None and given["seed"] in (-1, None):
@@ -216,8 +218,8 @@ def _frames(namespace: dict[str, Any], path: str, given: Mapping[str, Any], fps:
     source_fps, _, _, count = namespace["get_video_info"](path)
     frames = -(-int(count) * round(fps) // max(round(source_fps), 1))
     keep = str(given.get("keep_frames_video_source") or "").strip()
-    if keep.isdigit():
-        frames = min(frames, int(keep))
+    if keep.removeprefix("-").isdigit():  # a negative number is counted from the end
+        frames = min(frames, int(keep)) if int(keep) > 0 else frames + int(keep)
     return max(frames, 1)
 
 
@@ -311,7 +313,7 @@ def _as_host_windows(run: Run, like: list[dict]) -> list[dict]:
             **host,
             "output_frames": window.adds,
             "overlap_frames": size.overlap,
-            "discard_last_frames": size.discard,
+            "discard_last_frames": 0,
             "trim_last_frames": 0,
             "frame_num": run.host_frames(window.number, window.frames),
         }

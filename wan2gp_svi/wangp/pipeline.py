@@ -21,7 +21,7 @@ from torch import Tensor
 
 from wan2gp_svi.svi.prompts import Segment, timetable
 from wan2gp_svi.svi.windows import Chain, Size, Window, latents_of
-from wan2gp_svi.wangp import loras
+from wan2gp_svi.wangp import loras, say_once
 from wan2gp_svi.wangp import run as runs
 from wan2gp_svi.wangp.run import START, Run, Source
 from wan2gp_svi.wangp.settings import read
@@ -107,6 +107,11 @@ def _generate(pipeline: Any, original: Any, kwargs: dict[str, Any]) -> Any:
     segments = run.segments(window)
     _announce(run, window, segments)
     loras.warn(pipeline, kwargs)
+    if run.mode.motion_frames and pipeline.VAE_dtype != torch.float32:
+        say_once(
+            "This mode encodes frames again for every window; its authors do that in 32 bits. For"
+            " the same, set VAE Encoding/Decoding Precision to 32-bit in WanGP's configuration."
+        )
     with (
         _window(pipeline, run, window, picture, kwargs.get("image_end")),
         timed(pipeline, segments) as prompt,
@@ -123,8 +128,9 @@ def _generate(pipeline: Any, original: Any, kwargs: dict[str, Any]) -> Any:
 def _as_host_expects(
     result: dict[str, Any], run: Run, window: Window, kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """The frames, so that what WanGP's loop drops at their front is what has to be dropped."""
-    frames = result["x"]
+    """The frames without the discarded ones; WanGP's loop drops those at the front itself, so many
+    as it has to."""
+    frames = result["x"] = result["x"][:, : result["x"].shape[1] - window.discard]
     if window.number == 1 and run.short_source():
         pad = frames[:, :1].expand(-1, run.short_source(), -1, -1)
         result["x"] = torch.cat([pad, frames], dim=1)

@@ -109,10 +109,11 @@ class Run:
         return max(self.chain.source_frames - 1, 0) if on_image else 0
 
     def host_frames(self, window_no: int, frames: int) -> int:
-        """Frames that WanGP's loop is to expect of window `window_no`."""
+        """Frames that WanGP's loop is to expect of window `window_no`, less the discarded."""
         if not self.planned:
             return frames
-        return self.size(window_no).frames + (self.short_source() if window_no == 1 else 0)
+        size = self.size(window_no)
+        return size.frames - size.discard + (self.short_source() if window_no == 1 else 0)
 
     def begin(self, window_no: int, seed: int, prompt: str) -> Window:
         """The window that is about to be generated; the first one begins a video anew."""

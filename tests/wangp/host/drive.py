@@ -12,6 +12,9 @@ A scenario is {"name", "set": {setting: value, ...}} and, all optional,
     "profiles"   profiles applied before, as paths under profiles/; the last one's settings hold
     "list"       model types whose dropdown is to be listed
     "fake"       true: no transformer, no VAE; frames are counted, not looked at
+    "half"       true: the VAE runs in 16 bits, WanGP's default (else in 32)
+    "api"        true: through WanGP's Python API instead of its command line (10.987 on)
+    "full"       true: the disk is full whenever a video has just been written (root, Linux)
 Results: OUT/results.json, and OUT/<name>.npz with y, noise, latents, frames of each window.
 """
 
@@ -73,6 +76,11 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     pipe = tiny.tiny_any2v(model_def, **kind)
     if base_model_type == "i2v":
         pipe.clip = Clip()
+    if scenario.get("half"):
+        pipe.VAE_dtype = pipe.vae.dtype = torch.float16
+        pipe.vae.model.half()
+        pipe.vae.model._model_dtype = torch.float16
+        pipe.vae.scale = [values.half() for values in pipe.vae.scale]
     pipe.recorder = tiny.Recorder(pipe)
     pipes["last"] = pipe
     count_encodes(pipe)
@@ -244,6 +252,44 @@ def comment_in(path):
     return json.loads(text)
 
 
+def through_api(settings, folder):
+    """A task as other programs give it to WanGP: success, what went wrong, what was said."""
+    from shared.api import init
+
+    root = str(Path.cwd())
+    session = init(root=root, output_dir=folder, cli_args=sys.argv[1:], console_output=False)
+    job = session.submit_task(settings)
+    lines = [event.data.text for event in job.events.iter() if event.kind == "stream"]
+    result = job.result()
+    return result.success, "; ".join(map(str, result.errors)), "\n".join(lines)
+
+
+@contextlib.contextmanager
+def full_disk(folder):
+    """A small disk at `folder`, which is full from the end of each video's writing to the next."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
+    real, filler = wgp.save_video, folder / "filler"
+
+    def save(*a, **k):
+        filler.unlink(missing_ok=True)
+        result = real(*a, **k)
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        return result
+
+    wgp.save_video = save
+    try:
+        yield
+        filler.unlink(missing_ok=True)
+        kept = [(path.name, path.read_bytes()) for path in sorted(folder.iterdir())]
+    finally:
+        wgp.save_video = real
+        subprocess.run(["umount", folder], check=True)
+    for name, content in kept:
+        (folder / name).write_bytes(content)
+
+
 has_paragraphs = "FW" in Path(wgp.__file__).read_text(encoding="utf-8")
 made = {}
 results = []
@@ -299,7 +345,7 @@ for scenario in scenarios:
     settings.update(scenario.get("set", {}))
     wgp.server_config.update(metadata_type="metadata", keep_intermediate_sliding_windows=1)
     wgp.server_config.update(scenario.get("config", {}))
-    path = folder / "settings.json"
+    path = OUT / f"{scenario['name']} settings.json"
     path.write_text(json.dumps(settings))
     wgp.save_path = wgp.image_save_path = str(folder)
     wgp.server_config["save_path"] = wgp.server_config["image_save_path"] = str(folder)
@@ -315,12 +361,17 @@ for scenario in scenarios:
     began = time.time()
     wgp.reload_needed = True  # a fresh pipeline for every scenario
     pipes.clear()
-    with contextlib.redirect_stdout(said):
-        queue, error = wgp._parse_settings_json(str(path), state)
-        ok = not error
-        if ok:
-            gen["queue"] = queue
-            ok = bool(wgp.process_tasks_cli(queue, state))
+    full = full_disk(folder) if scenario.get("full") else contextlib.nullcontext()
+    with contextlib.redirect_stdout(said), full:
+        if scenario.get("api"):
+            ok, error, lines = through_api(settings, folder)
+            said.write(lines)
+        else:
+            queue, error = wgp._parse_settings_json(str(path), state)
+            ok = not error
+            if ok:
+                gen["queue"] = queue
+                ok = bool(wgp.process_tasks_cli(queue, state))
     windows = pipes["last"].recorder.windows if pipes else []
     videos = sorted(folder.glob("*.mp4"), key=lambda p: (p.stat().st_mtime_ns, p.name))
     if videos:
