@@ -63,6 +63,14 @@ def version_of(tree):
     return next(line.split('"')[1] for line in lines if line.startswith("WanGP_version"))
 
 
+def keep_shots(folder, tree):
+    """Copy the screenshots in `folder` to the folder that WANGP_SHOTS names, if it names one."""
+    if "WANGP_SHOTS" in os.environ:
+        for shot in folder.glob("*.png"):
+            target = Path(os.environ["WANGP_SHOTS"]) / f"{version_of(tree)}-{shot.name}"
+            shutil.copy(shot, target)
+
+
 def environment_for(tree):
     """The environment that lets this WanGP run on a CPU, without a network."""
     environment = {

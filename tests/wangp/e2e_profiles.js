@@ -2,31 +2,10 @@
 // read every field back. PLAN is [{choose: [family, model, variant], profiles: [{name, shot}]}], the
 // first three being regular expressions for the page's model dropdowns. Prints one JSON line.
 const fs = require('fs');
-const { chromium } = require('playwright-core');
+const { onPage, pick, visible } = require('./e2e.js');
 const [port, shots, plan] = process.argv.slice(2);
-const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const literally = (text) => new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&') + '\\s*$');
-(async () => {
-  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: flags });
-  const page = await browser.newPage({ viewport: { width: 1500, height: 2200 } });
-  page.setDefaultTimeout(120000);
-  await page.goto(`http://127.0.0.1:${port}/`, { waitUntil: 'load', timeout: 180000 });
-  await page.waitForSelector('input[role=listbox]');
-  await page.waitForTimeout(10000);
-  const visible = async (selector) => {
-    const found = [];
-    for (const element of await page.$$(selector)) if (await element.isVisible()) found.push(element);
-    return found;
-  };
-  const pick = async (box, pattern) => {
-    await box.click();
-    await page.waitForTimeout(1500);
-    const options = await page.$$eval('ul[role=listbox] li', (list) =>
-      list.map((x) => x.textContent.replace(/[\u00a0✓]/g, ' ').trim()));
-    await page.locator('ul[role=listbox] li').filter({ hasText: pattern }).first().click();
-    return options;
-  };
+onPage(port, 1500, 2200, async (page) => {
   const read = () => page.evaluate(() => {
     const found = {};
     for (const block of document.querySelectorAll('div.block')) {
@@ -41,7 +20,7 @@ const literally = (text) => new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&
   const results = [];
   for (const { choose, profiles } of JSON.parse(fs.readFileSync(plan))) {
     for (let i = 0; i < choose.length; i++) {
-      await pick((await visible('input[role=listbox]'))[i], new RegExp(choose[i]));
+      await pick(page, (await visible(page, 'input[role=listbox]'))[i], new RegExp(choose[i]));
       await page.waitForTimeout(8000);
     }
     const advanced = page.getByLabel('Advanced Mode').first();
@@ -49,16 +28,16 @@ const literally = (text) => new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&
     await page.waitForTimeout(4000);
     for (const { name, shot } of profiles) {
       let button = null;
-      for (const x of await visible('button')) {
+      for (const x of await visible(page, 'button')) {
         if ((await x.innerText()).trim() === 'Apply') { button = x; break; }
       }
       const at = await button.boundingBox();
       const boxes = [];
-      for (const x of await visible('input[role=listbox]')) {
+      for (const x of await visible(page, 'input[role=listbox]')) {
         boxes.push([Math.abs((await x.boundingBox()).y - at.y), x]);
       }
       boxes.sort((a, b) => a[0] - b[0]);  // the dropdown of profiles stands beside Apply
-      const options = await pick(boxes[0][1], literally(name));
+      const options = await pick(page, boxes[0][1], literally(name));
       await page.waitForTimeout(1000);
       await button.click();
       const toast = page.locator('[data-testid=toast-body]').first();
@@ -77,5 +56,4 @@ const literally = (text) => new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&
     }
   }
   console.log(JSON.stringify(results));
-  await browser.close();
-})().catch((error) => { console.error(error); process.exit(1); });
+});

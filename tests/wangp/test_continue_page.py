@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import PORT, version_of
+from bench import PORT, keep_shots, version_of
 
 from wan2gp_svi.svi.handover import load, path_beside
 
@@ -46,6 +46,7 @@ def test_continuing_on_the_page(page: Path, svi_tree: Path, tmp_path: Path) -> N
     script = Path(__file__).with_name("e2e_continue.js")
     command = ["node", script, PORT, tmp_path, *files, page]
     done = subprocess.run([str(p) for p in command], capture_output=True, text=True, timeout=1800)
+    keep_shots(tmp_path, svi_tree)
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout.splitlines()[-1])
     assert made["prompted"]

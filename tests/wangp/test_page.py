@@ -5,14 +5,12 @@ folder that WANGP_SHOTS names, if it names one.
 """
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import PORT, version_of
+from bench import PORT, keep_shots
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -27,10 +25,7 @@ def test_three_windows_with_anchors_and_prompts(page, svi_tree, tmp_path):
     script = Path(__file__).with_name("e2e_pro.js")
     command = ["node", script, PORT, tmp_path, page, *pictures]
     done = subprocess.run([str(p) for p in command], capture_output=True, text=True, timeout=1800)
-    if "WANGP_SHOTS" in os.environ:
-        for shot in tmp_path.glob("*.png"):
-            target = Path(os.environ["WANGP_SHOTS"]) / f"{version_of(svi_tree)}-{shot.name}"
-            shutil.copy(shot, target)
+    keep_shots(tmp_path, svi_tree)
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout.splitlines()[-1])
     assert len([name for name in made["models"] if name.rstrip(" *").endswith("SVI 2 Pro")]) == 1

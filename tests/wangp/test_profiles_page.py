@@ -1,6 +1,6 @@
 """Every profile on WanGP's real page, in headless Chromium: chosen, applied, and read back.
 
-Needs what test_continue_page.py needs. Screenshots, one of each mode, are left in `tmp_path`.
+Needs what test_continue_page.py needs. One screenshot of each mode goes to WANGP_SHOTS.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from bench import PORT, ROOT, version_of
+from bench import PORT, ROOT, keep_shots, version_of
 
 from wan2gp_svi.profiles.commands import profile_files
 from wan2gp_svi.svi.conditioning import MODES
@@ -81,6 +81,7 @@ def test_each_profile_shows_what_it_says(page: Path, svi_tree: Path, tmp_path: P
     script = Path(__file__).with_name("e2e_profiles.js")
     command = ["node", script, str(PORT), tmp_path, tmp_path / "plan.json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=3000)
+    keep_shots(tmp_path, svi_tree)
     assert done.returncode == 0, done.stderr[-2000:]
     applied = {result["name"] + folder_of(result): result for result in json.loads(done.stdout)}
     for path in FILES:
