@@ -11,6 +11,7 @@ import torch
 from wan2gp_svi import redo_command
 from wan2gp_svi.cli import main
 from wan2gp_svi.svi.handover import HandOver, path_beside, save
+from wan2gp_svi.svi.windows import Chain, Size, plan
 
 ENDS = (81, 157, 233)
 
@@ -78,9 +79,55 @@ def test_what_made_the_video_makes_the_window() -> None:
     settings = settings_for()
     assert settings["flow_shift"] == 5
     assert settings["prompt"] == "two"
-    assert settings["custom_settings"] == {"svi_motion_strength": 0.9}
+    assert settings["custom_settings"] == {
+        "svi_motion_strength": 0.9,
+        "svi_motion_latents": 1,
+        "svi_anchor_strength": 1.0,
+        "svi_seeds": "new",
+    }
     assert settings["video_prompt_type"] == ""
     assert not {"image_refs", "image_start", "svi", "window_no"} & set(settings)
+
+
+def test_what_an_old_wangps_metadata_lacks_is_in_the_hand_over() -> None:
+    last = make(seeds="same", anchor_strength=0.8, motion_strength=1.2)
+    metadata = {name: value for name, value in METADATA.items() if name != "custom_settings"}
+    settings = redo_command.redo_settings(Path("/v/clip.mp4"), last, metadata, 2, None, None)
+    assert settings["custom_settings"] == {
+        "svi_motion_latents": 1,
+        "svi_anchor_strength": 0.8,
+        "svi_motion_strength": 1.2,
+        "svi_seeds": "same",
+    }
+
+
+def test_times_of_the_video_past_the_window_are_left_out() -> None:
+    """81 frames, then 157: window 2 ends after 9.8125 s."""
+    prompt = "one (at 2 s of video: two), (at 9.8 s of video: three) (at 9.9 s of video: four)."
+    settings = settings_for(last=make(prompts=(prompt,) * 3))
+    assert settings["prompt"] == "one (at 2 s of video: two), (at 9.8 s of video: three) ."
+    own = make(prompts=("one (at 9.9 s: two)",) * 3)
+    assert settings_for(last=own)["prompt"] == "one (at 9.9 s: two)"
+
+
+@pytest.mark.parametrize(
+    ("ends", "window", "size", "discard"),
+    [
+        ((77, 149, 221), 2, 81, 4),  # 72 = 81 - 5 - 4
+        ((77, 149, 197), 3, 57, 4),  # a last window as long as it must be
+        ((77, 149, 225), 3, 81, 0),  # a run of its own that fitted one window: nothing discarded
+    ],
+)
+def test_discarded_frames_are_generated_again(ends, window, size, discard) -> None:
+    metadata = {**METADATA, "sliding_window_discard_last_frames": 4}
+    last = make(window_ends=ends, frames=ends[-1], discard=4)
+    settings = redo_command.redo_settings(Path("/v/clip.mp4"), last, metadata, window, None, None)
+    assert settings["sliding_window_size"] == size
+    assert settings["sliding_window_discard_last_frames"] == discard
+    source = Chain(Size(size, discard=discard), source_frames=ends[window - 2], windows_before=1)
+    (again,) = plan(settings["video_length"], source)
+    assert again.stop == ends[window - 1]
+    assert again.discard == discard
 
 
 def test_another_seed_and_prompt() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.handover import HandOver, load, path_beside
+from wan2gp_svi.svi.prompts import until
 from wan2gp_svi.wangp.continuing import before
 
 OLD = ("svi", "window_no", "image_start", "image_end", "image_refs", "video_guide", "video_mask")
@@ -70,21 +71,36 @@ def redo_settings(
         raise UserError(f"Window {window} of {video.name} cannot be made again: {ask}.")
     settings = {name: value for name, value in metadata.items() if name not in OLD}
     letters = str(settings.get("video_prompt_type") or "")
-    custom = dict(settings.get("custom_settings") or {})
+    custom = {
+        "svi_motion_latents": last.motion_latents,
+        "svi_anchor_strength": last.anchor_strength,
+        "svi_motion_strength": last.motion_strength,
+        **(settings.get("custom_settings") or {}),
+    }
     custom.pop("svi_anchor_schedule", None)  # of the images that served then
     if seed is not None:
         custom["svi_seeds"] = str(seed)
     elif last.seeds == "list":  # the list was the old run's: this window's entry of it
         custom["svi_seeds"] = str(last.seeds_used[window - 1 - last.windows])
+    else:
+        custom["svi_seeds"] = last.seeds
     if prompt is None and len(last.prompts) == last.windows:
-        prompt = last.prompts[window - 1]
+        prompt = until(last.prompts[window - 1], ends[window - 1] / last.fps)
+    added = ends[window - 1] - ends[window - 2]
+    size, discard = last.window_frames, int(settings.get("sliding_window_discard_last_frames") or 0)
+    generated = added + 1 + 4 * last.motion_latents + discard
+    if generated > size:  # it fitted one window by itself, which then discards nothing
+        discard = 0
+    elif discard:
+        size = generated
     settings.update(
         image_prompt_type="V",
         video_prompt_type=letters.replace("K", "").replace("I", ""),
         video_source=str(video),
         keep_frames_video_source=str(ends[window - 2]),
-        video_length=1 + ends[window - 1] - ends[window - 2],  # the source's last frame counts
-        sliding_window_size=last.window_frames,
+        video_length=1 + added,  # the source's last frame counts
+        sliding_window_size=size,
+        sliding_window_discard_last_frames=discard,
         seed=-1,
         repeat_generation=1,
         custom_settings=custom,

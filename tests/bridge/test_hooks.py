@@ -1,5 +1,7 @@
 """The hooks as WanGP sees them: silent where they have nothing to say, and never in the way."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -126,14 +128,64 @@ def test_settings_without_a_control_survive_the_page():
     assert keep({}, given) == ({"svi_seeds": "new"}, None)
 
 
-def test_an_old_wangps_page_keeps_the_profiles_settings():
-    saved = {}
+def a_page(**more):
+    """The functions of wgp.py that keep a form's values; `save_inputs` is given those."""
     namespace = {
         "generate_video": lambda: None,
-        "get_model_def": lambda model: {"svi2pro": True},
-        "set_model_settings": lambda state, model, settings: saved.update(settings),
+        "get_model_def": lambda model: {"svi2pro": True} if model == "svi" else {},
+        "get_model_settings": lambda state, model: state.get("all_settings", {}).get(model),
+        **more,
     }
+
+    def set_model_settings(state, model_type, settings):
+        state.setdefault("all_settings", {})[model_type] = settings
+
+    def save_inputs(state, model_type, form):
+        namespace["set_model_settings"](state, model_type, form)
+
+    namespace.update(set_model_settings=set_model_settings, save_inputs=save_inputs)
     loop.attach(namespace)
-    state = {"m": {"custom_settings": {"svi_length": "exact", "theirs": 1}}}
-    namespace["set_model_settings"](state, "m", {"video_length": 81})
-    assert saved == {"video_length": 81, "custom_settings": {"svi_length": "exact"}}
+    return namespace
+
+
+PROFILE = {"svi_length": "exact", "svi_seeds": "same", "theirs": 1}
+
+
+def test_a_page_without_fields_for_our_settings_keeps_them():
+    """WanGP before 10.80."""
+    page, state = a_page(), {}
+    for model in ("svi", "t2v"):
+        page["set_model_settings"](state, model, {"custom_settings": PROFILE})
+        page["save_inputs"](state, model, {"video_length": 81})
+    kept = {"svi_length": "exact", "svi_seeds": "same"}
+    assert state["all_settings"]["svi"] == {"video_length": 81, "custom_settings": kept}
+    assert state["all_settings"]["t2v"] == {"video_length": 81}
+
+
+def test_what_the_page_has_a_field_for_is_what_the_field_says():
+    """From 10.80 on: `svi_length` has none, `svi_seeds` was emptied."""
+    page = a_page(get_model_custom_settings=lambda model_def: [{"id": "svi_seeds"}])
+    state = {}
+    page["set_model_settings"](state, "svi", {"custom_settings": PROFILE})
+    page["save_inputs"](state, "svi", {"custom_settings": None})
+    assert state["all_settings"]["svi"] == {"custom_settings": {"svi_length": "exact"}}
+
+
+def test_settings_loaded_from_elsewhere_bring_their_own_only():
+    page, state = a_page(), {}
+    page["set_model_settings"](state, "svi", {"custom_settings": PROFILE})
+    page["set_model_settings"](state, "svi", {"video_length": 81})
+    assert state["all_settings"]["svi"] == {"video_length": 81}
+
+
+def test_what_happens_in_other_threads_is_no_part_of_the_run(run):
+    """The user queues, edits and exports while WanGP generates in a thread of its own."""
+    run.asked = {"video_length": 43}
+    prepare = planned("prepare_inputs_dict", lambda target, inputs: dict(inputs))
+    sizes = list(run.sizes)
+    build = planned("build_frame_scheduler", scheduler({"output_frames": 17, "overlap_frames": 5}))
+    with ThreadPoolExecutor(1) as page:
+        exported = page.submit(prepare, "metadata", {"video_length": 81}).result()
+        page.submit(build, prompts=["[/duration=1s] a"]).result()
+    assert exported == {"video_length": 81}
+    assert run.sizes == sizes

@@ -28,7 +28,7 @@ from wan2gp_svi.svi.windows import Chain, Size, plan
 pytestmark = pytest.mark.slow
 
 SAME = [*itertools.product((0, 2), (1, 2), (0, 4))]  # anchor images, motion latents, discard
-NEW = 16  # frames that a continuation adds where nothing else is said
+WIDE = "96x160"  # as many pixels as a 540x200 picture's 208x80; once more, and it is 192x80
 
 
 def window_of(motion: int) -> int:
@@ -66,6 +66,8 @@ def made_first() -> list[dict]:
         settings["video_length"] = frames_of(4, motion, discard)
         found.append({"name": f"whole {name_of(*case)}", "anchors": anchors, "set": settings})
     found.append({"name": "half", "set": {"video_length": 29}})
+    wide = {"video_length": 41, "resolution": WIDE}
+    found.append({"name": "wide", "set": wide, "picture": [540, 200]})
     for anchors in (0, 1):
         name = f"half {anchors}"
         found.append({"name": name, "set": {"video_length": 29}, "anchors": anchors, "half": True})
@@ -125,17 +127,19 @@ class Stage:
         shutil.copy(path_beside(half), renamed.parent / "old name.svi.safetensors")
         add(continue_half("renamed", renamed))
         add(continue_half("json", self.video("json")))
-        # window 3 of 4 again: with its own seed, with discarded frames, and with another seed
-        for name, made, seed in (
-            ("redo", "whole 0-1-0", None),
-            ("redo discarding", "whole 0-1-4", None),
-            ("redo 1234", "whole 0-1-0", 1234),
+        # a window of 4 again: as it was, with an anchor, with discarded frames, with another seed
+        for name, made, window, seed in (
+            ("redo 2", "whole 2-1-0", 2, None),
+            ("redo discarding", "whole 0-1-4", 3, None),
+            ("redo", "whole 0-1-0", 3, None),
+            ("redo 1234", "whole 0-1-0", 3, 1234),
         ):
             whole = self.video(made)
             metadata, last = read_settings(whole), load(path_beside(whole))
-            settings = redo_settings(whole, last, metadata, 3, seed, None)
+            settings = redo_settings(whole, last, metadata, window, seed, None)
             add({"name": name, "continue": str(whole), "set": settings})
         add(continue_half("cut from the end", whole, keep_frames_video_source="-24"))
+        add(continue_half("wide", self.video("wide", window=2), resolution=WIDE))
         # what does not fit
         add(continue_half("no file", self.copy(half, "no file", "usb/clip.mp4")))
         add(continue_half("kept 20", half, keep_frames_video_source="20"))
@@ -204,12 +208,12 @@ def test_every_scenario_ran(stage: Stage) -> None:
     assert len(stage.second) == len(stage.scenarios)
 
 
-def equal_windows(whole: Outcome, later: Outcome, drop: int) -> None:
+def equal_windows(whole: Outcome, later: Outcome, drop: int, before: int = 2) -> None:
     """Windows 3 (and 4) of one run against window 1 (and 2) of the continuation."""
     assert later.windows
     for k in range(1, len(later.windows) + 1):
         for name in ("y", "noise", "latents", "frames"):
-            one, other = whole.arrays[f"{name}{k + 2}"], later.arrays[f"{name}{k}"]
+            one, other = whole.arrays[f"{name}{k + before}"], later.arrays[f"{name}{k}"]
             new = slice(drop, None) if name == "frames" else slice(None)
             assert one.shape == other.shape, (name, k)
             assert np.array_equal(one[:, new], other[:, new]), (name, k)
@@ -262,6 +266,32 @@ def test_it_is_found_wherever_the_video_went(stage: Stage, name: str) -> None:
     assert run.frames == 41
 
 
+def test_a_size_that_wangp_rounded_is_kept(stage: Stage) -> None:
+    """By default the resolution is a number of pixels, and rounded again when continuing."""
+    whole, later = stage.first["wide"], stage.second["wide"]
+    assert whole.arrays["y1"].shape[2:] == later.arrays["y1"].shape[2:] == (10, 26)
+    assert reasons(later) == []
+    equal_windows(whole, later, 5)
+    assert later.metadata["resolution"] == WIDE
+
+
+def frames_of_file(video: str | Path) -> np.ndarray:
+    """(F, H, W, 3), uint8."""
+    reader = imageio_ffmpeg.read_frames(str(video))
+    width, height = next(reader)["size"]
+    return np.stack([np.frombuffer(f, np.uint8).reshape(height, width, 3) for f in reader])
+
+
+@pytest.mark.parametrize("name", ["uploaded", "no file", "three frames"])
+def test_the_source_stays_as_it_was(stage: Stage, name: str) -> None:
+    """WanGP 9 puts the new window's first frames, the decoded anchor among them, over its end."""
+    source = frames_of_file(stage.video("half"))
+    made = frames_of_file(stage.second[name].videos[-1]["path"])
+    kept = 3 if name == "three frames" else len(source)
+    change = np.abs(made[:kept].astype(int) - source[:kept].astype(int)).mean(axis=(1, 2, 3))
+    assert change.max() < 12  # encoded once more; another picture differs by 40 and more
+
+
 def test_a_window_made_again_is_the_same_or_differs_by_its_seed(stage: Stage) -> None:
     whole, again, other = (
         stage.first["whole 0-1-0"],
@@ -272,6 +302,7 @@ def test_a_window_made_again_is_the_same_or_differs_by_its_seed(stage: Stage) ->
     short, again_short = stage.first["whole 0-1-4"], stage.second["redo discarding"]
     equal_windows(short, again_short, 5)
     assert again_short.frames == short.videos[2]["frames"]
+    equal_windows(stage.first["whole 2-1-0"], stage.second["redo 2"], 5, before=1)
     assert np.array_equal(whole.arrays["y3"], other.arrays["y1"])
     generator = torch.Generator().manual_seed(1234)
     noise = torch.randn(other.arrays["noise1"].shape, generator=generator)

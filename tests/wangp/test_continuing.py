@@ -170,6 +170,17 @@ def test_a_video_kept_up_to_a_window_goes_on_from_there(place: Place, windows: i
     assert (found.id, found.windows) == (made[windows - 1].id, windows)
 
 
+def test_the_next_window_has_the_anchor_that_it_had(place: Place) -> None:
+    made = chain_of(place, 4)
+    image = torch.ones(16, 1, SIDE // 8, SIDE // 8)
+    third = dataclasses.replace(made[2], anchor=image, anchors_used=1)
+    save(third, place.saves / "2.svi.safetensors")
+    found = continuing.before(made[-1], 29, [place.saves])
+    assert found.id == made[1].id
+    assert torch.equal(found.anchor_in_force, image)
+    assert torch.equal(found.latents, made[1].latents)
+
+
 @pytest.mark.parametrize("frames", [None, 1, 18, 40, 65, 1000])
 def test_kept_up_to_anywhere_else_it_is_the_whole_videos(place: Place, frames) -> None:
     made = chain_of(place, 4)
@@ -481,6 +492,36 @@ def test_a_video_that_is_kept_keeps_its_file(place: Place) -> None:
     gen = {"file_list": [str(place.video)]}
     continuing.recorded({}, lambda path, configs, gen: gen["file_list"].append(path), "n", {}, gen)
     assert path_beside(place.video).exists()
+
+
+def test_a_video_that_its_user_moved_leaves_its_file(place: Place) -> None:
+    """It is found by its id, wherever the video went."""
+    gen = {"file_list": [str(place.video)]}
+    place.video.rename(place.saves / "my favourite.mp4")
+    continuing.recorded({}, lambda path, configs, gen: gen["file_list"].append(path), "n", {}, gen)
+    assert path_beside(place.video).exists()
+
+
+def test_a_name_used_again_is_not_deleted_later(tmp_path: Path) -> None:
+    """WanGP gives a freed name to a later window: clip, clip(2), clip ..."""
+    run = a_run(settings=Settings(keep=1))
+    runs.set_current(run)
+    names = ["clip.mp4", "clip(2).mp4", "clip.mp4", "clip(2).mp4"]
+
+    def record(video_path, configs, gen):
+        for old in gen["file_list"]:
+            Path(old).unlink()
+        gen["file_list"] = [video_path]
+
+    gen: dict = {"file_list": []}
+    try:
+        for name in names:
+            (tmp_path / name).write_bytes(b"video")
+            save(make(), path_beside(tmp_path / name))
+            continuing.recorded({}, record, str(tmp_path / name), {}, gen)
+            assert path_beside(tmp_path / name).exists()
+    finally:
+        runs.set_current(None)
 
 
 def test_a_file_of_that_name_that_is_not_ours_stays(place: Place) -> None:

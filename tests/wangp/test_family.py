@@ -24,6 +24,7 @@ def scenario(name, **more):
 SCENARIOS = [
     *(scenario(name) for name in BASE),
     {**scenario("film"), "name": "16 bits", "half": True},
+    {**scenario("tom"), "name": "end image", "ends": 1},
     {"name": "plain", "model": "i2v", "set": {"video_length": 17}},
     {
         "name": "wrong",
@@ -62,6 +63,12 @@ def test_a_vae_in_16_bits_is_remarked_on_once(runs):
     assert len(said) == 1
     assert runs["16 bits"].frames == runs["mode film"].frames
     assert not [line for line in runs["mode film"].svi if "32 bits" in line]
+
+
+def test_an_end_image_is_left_out_and_said(runs):
+    run, without = runs["end image"], runs["mode tom"]
+    assert sum("no end image" in line for line in run.svi) == 1
+    assert np.array_equal(run.arrays["y1"], without.arrays["y1"])
 
 
 @pytest.mark.parametrize("name", BASE)

@@ -31,6 +31,9 @@ SCENARIOS = [
     fake("more", 81, **{"continue": "f157"}),
     fake("last", 81, last=True, **{"continue": "f157"}),
     fake("discard", 41, 17, set={"sliding_window_discard_last_frames": 4}),
+    fake("discard one", 13, 17, set={"sliding_window_discard_last_frames": 4}),
+    fake("discard extra", 13, 17, set={"sliding_window_discard_last_frames": 4}, extra={"1": 1}),
+    fake("end", 13, 17, set={"sliding_window_discard_last_frames": 4}, ends=1),
     fake("extra", 29, 17, extra={"1": 1, "2": 1}),
     fake("wide", 41, 17, set={"custom_settings": {"svi_motion_latents": 2}}),
     fake("same", 41, 17, set={"custom_settings": {"svi_seeds": "same"}}),
@@ -97,7 +100,9 @@ def test_going_on_later_is_never_having_stopped(runs):
     for name in ("y", "noise", "latents", "frames"):
         for k in (1, 2):
             assert np.array_equal(whole[f"{name}{k}"], two[f"{name}{k}"]), (name, k)
-            assert np.array_equal(whole[f"{name}{k + 2}"], later[f"{name}{k}"]), (name, k + 2)
+            new = slice(5, None) if name == "frames" else slice(None)
+            one, other = whole[f"{name}{k + 2}"][:, new], later[f"{name}{k}"][:, new]
+            assert np.array_equal(one, other), (name, k + 2)
     assert runs["continued"].frames == 53
     assert runs["continued"].metadata["seed"] == 7
     assert [w["encoded"] for w in runs["continued"].windows] == [[], []]
@@ -136,6 +141,22 @@ def test_81_more_are_one_whole_window(runs, name):
 def test_discarded_frames_come_again_from_the_next_window(runs):
     windows = plan(41, Chain(size=Size(17, discard=4)))
     assert [v["frames"] for v in runs["discard"].videos] == [w.stop for w in windows]
+
+
+def test_one_window_discards_where_a_longer_run_would(runs):
+    """13 = 17 - 4: the hand-over is then where that of the first of many windows is."""
+    run = runs["discard one"]
+    assert run.arrays["y1"].shape[1] == 5
+    assert [v["frames"] for v in run.videos] == [13]
+    assert run.metadata["sliding_window_discard_last_frames"] == 4
+    assert [v["frames"] for v in runs["discard extra"].videos] == [13, 21]
+
+
+def test_an_end_image_is_not_discarded(runs):
+    run = runs["end"]
+    assert run.arrays["y1"].shape[1] == 4
+    assert run.frames == 13
+    assert run.windows[0]["encoded"] == [1, 1]
 
 
 def test_windows_asked_for_while_running_are_whole_ones(runs):

@@ -322,6 +322,17 @@ def prompts_for_windows(
     return result
 
 
+def until(prompt: str, seconds: float) -> str:
+    """The prompt without its parts that begin at or after `seconds` of the whole video.
+
+    Raises PromptError as `parse` does.
+    """
+    later = [p for p in parse(prompt).parts if p.whole_video and p.seconds >= seconds - _SAME_TIME]
+    for part in sorted(later, key=lambda part: -part.position):
+        prompt = prompt[: part.position] + prompt[_closing(prompt, part.position) :]
+    return prompt
+
+
 def latent_of_frame(frame: int) -> int:
     """The latent of a window that holds its frame number `frame` (both from 0)."""
     return (frame + 3) // 4

@@ -19,6 +19,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
             ),
             window_frames=chain.size.frames,
             motion_latents=run.latents.shape[1],
-            discard=chain.size.discard,
+            discard=window.discard,
             base_seed=chain.seed,
             seeds=chain.seeds if isinstance(chain.seeds, str) else "list",
             seed_list=() if isinstance(chain.seeds, str) else tuple(chain.seeds),
@@ -123,6 +124,7 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
         print(f"[SVI] {error}")
         return
     run.saved_id = handover.id
+    run.orphans = [path for path in run.orphans if path != video_path]  # its name is used again
     configs[KEY] = {
         "id": handover.id,
         "windows": handover.windows,
@@ -207,8 +209,8 @@ def search(
 def before(handover: HandOver, frames: int | None, folders: Sequence[Path]) -> HandOver:
     """The hand-over of the window that ends after `frames` frames: to make the next one again.
 
-    Each names the one before it. Where that chain is broken, or no window ends there, it is
-    `handover` itself, and `verify` finds out.
+    Each names the one before it. The anchor is the one that served the next window. Where the chain
+    is broken, or no window ends there, it is `handover` itself, and `verify` finds out.
     """
     if frames is None or frames not in handover.window_ends or frames == handover.frames:
         return handover
@@ -216,7 +218,7 @@ def before(handover: HandOver, frames: int | None, folders: Sequence[Path]) -> H
     for folder in dict.fromkeys(folders):
         for file in hand_overs(folder):
             known.setdefault(read_id(file), file)
-    earlier = handover
+    earlier = later = handover
     while earlier.frames > frames and earlier.settings.get("previous") in known:
         try:
             one = load(known[str(earlier.settings["previous"])])
@@ -224,8 +226,10 @@ def before(handover: HandOver, frames: int | None, folders: Sequence[Path]) -> H
             break
         if one.frames >= earlier.frames:  # not a chain: it would go round for ever
             break
-        earlier = one
-    return earlier if earlier.frames == frames else handover
+        earlier, later = one, earlier
+    if earlier.frames != frames:
+        return handover
+    return replace(earlier, anchor=later.anchor, anchors_used=later.anchors_used)
 
 
 def _places(video: Path, folders: Sequence[str | Path]) -> list[Path]:
@@ -340,12 +344,14 @@ def recorded(namespace: dict[str, Any], original: Callable[..., Any], *args, **k
     """
     given = inspect.signature(original).bind(*args, **kwargs).arguments
     gen = given.get("gen")
-    before = list(gen.get("file_list") or [])[-1:] if isinstance(gen, dict) else []
+    last = list(gen.get("file_list") or [])[-1:] if isinstance(gen, dict) else []
+    # A video that its user has moved away before is not WanGP's to delete, nor its hand-over ours.
+    before = [video for video in last if isinstance(video, str) and Path(video).exists()]
     result = original(*args, **kwargs)
     run = runs.current()
     orphans, keep = (run.orphans, run.settings.keep) if run is not None else ([], 0)
     for video in before:
-        if isinstance(video, str) and not Path(video).exists():
+        if not Path(video).exists():
             orphans.append(video)
             while len(orphans) > keep:
                 forget(orphans.pop(0))
@@ -356,7 +362,7 @@ def forget(video: str | Path) -> None:
     """Delete the hand-over file of a video that is no more."""
     beside = path_beside(video)
     try:
-        if read_id(beside) is not None:
+        if not Path(video).exists() and read_id(beside) is not None:
             beside.unlink()
     except OSError as error:
         print(f"[SVI] {beside.name} could not be deleted: {error.strerror or error}")

@@ -16,7 +16,8 @@ Functions of wgp.py are looked up as globals when they are called, so they are w
     prepare_inputs_dict                 gives the metadata what was asked for
     collect_custom_settings_from_inputs keeps settings of ours that have no control on the page
     record_file_metadata                deletes a hand-over file with its video (12.0 on)
-    set_model_settings                  the same where WanGP has no custom settings (before 10.80)
+    save_inputs, set_model_settings     the page's form is kept: so are settings of ours without a
+                                        field there (all of them before 10.80)
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from __future__ import annotations
 import functools
 import glob
 import inspect
+import math
 import os
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -41,11 +44,14 @@ from wan2gp_svi.wangp.settings import MODES_OF, PREFIX, read, read_mode
 
 TAIL = 64
 """Frames of a continued video that are kept at hand; only some of them are ever encoded."""
+ROUNDING = 0.04
+"""By how much a size that WanGP has rounded may miss what was asked, at 480p and more."""
+_form = threading.local()
 
 
 def attach(namespace: dict[str, Any]) -> None:
     """Wrap the functions named above in wgp.py's globals; those it does not have are left out."""
-    generate = "generate_media" if "generate_media" in namespace else "generate_video"
+    generate = _generator(namespace)
     wrappers: dict[str, Callable[..., Any]] = {
         generate: _generate,
         "compute_sliding_window_no": _window_count,
@@ -55,9 +61,9 @@ def attach(namespace: dict[str, Any]) -> None:
         "prepare_inputs_dict": _metadata,
         "collect_custom_settings_from_inputs": _custom_settings,
         "record_file_metadata": continuing.recorded,
+        "save_inputs": _form_saved,
+        "set_model_settings": _settings_kept,
     }
-    if "collect_custom_settings_from_inputs" not in namespace:
-        wrappers["set_model_settings"] = _old_settings
     for name, wrapper in wrappers.items():
         if name in namespace:
             original = namespace[name]
@@ -66,11 +72,19 @@ def attach(namespace: dict[str, Any]) -> None:
             )
 
 
+def _generator(namespace: Mapping[str, Any]) -> str:
+    """The name of the function that runs a task (another one since 12.21)."""
+    return "generate_media" if "generate_media" in namespace else "generate_video"
+
+
 # -- a run begins -------------------------------------------------------------------------------
 
 
 def _generate(namespace: dict[str, Any], original: Callable[..., Any], *args, **kwargs) -> Any:
-    given = inspect.signature(original).bind(*args, **kwargs).arguments
+    signature = inspect.signature(original)
+    if "custom_settings" not in signature.parameters:  # before 10.80; `task` has them (`_custom`)
+        kwargs.pop("custom_settings", None)
+    given = signature.bind(*args, **kwargs).arguments
     model_def = namespace["get_model_def"](given["model_type"]) or {}
     runs.set_current(None)
     edits = str(given.get("mode") or "").startswith("edit")
@@ -113,10 +127,14 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
     Raises `UserError` for what cannot be generated, before a model is loaded.
     """
     settings = read(_custom(given))
+    ends = "E" in (given["image_prompt_type"] or "") and bool(given["image_end"])
+    if ends and mode.motion_frames:
+        print(f"[SVI] {mode.name} knows no end image: it is left out")
     size = Size(
         floor_frames(int(given["sliding_window_size"] or 81)),
         settings.motion_latents,
-        int(given["sliding_window_discard_last_frames"] or 0) // 4 * 4,
+        # An end image is what a window ends on: it is not discarded.
+        0 if ends else int(given["sliding_window_discard_last_frames"] or 0) // 4 * 4,
         mode.motion_frames,
     )
     path = _source_path(namespace, given)
@@ -142,6 +160,8 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
     check(chain)
     run = Run(settings, chain, mode, sizes(int(given["video_length"]), chain, settings.exact))
     run.handover = handover
+    run.custom = _ours(_custom(given))
+    run.switch_phase = given.get("model_switch_phase")
     run.written = written_prompts(namespace, given)
     times: list[str] = []
     if not any("[/" in prompt.replace(" ", "") for prompt in run.written):
@@ -151,12 +171,15 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
             segments = segments_of(window, text)
             if len(segments) > 1:
                 times += [f"window {window.number}, {line}" for line in timetable(window, segments)]
-    changed = {
+    changed: dict[str, Any] = {
         "video_length": _told_length(run),
         "sliding_window_size": size.frames - size.discard,
         "sliding_window_overlap": size.overlap,
         "sliding_window_discard_last_frames": 0,
     }
+    if path is not None and _same_budget(namespace, given, path):
+        _, width, height, _ = namespace["get_video_info"](path)
+        changed["resolution"] = f"{width}x{height}"
     run.asked = {name: given[name] for name in changed}
     if handover is not None and given["seed"] in (-1, None):
         changed["seed"] = handover.base_seed
@@ -205,9 +228,11 @@ def _source_path(namespace: dict[str, Any], given: Mapping[str, Any]) -> str | N
     if made:
         return made[-1]
     folder = namespace["save_path"]
+    host = inspect.unwrap(namespace[_generator(namespace)])
+    kinds = [kind for kind in ("*.mp4", "*.mov", "*.mkv") if kind in host.__code__.co_consts]
     found = [
         path
-        for kind in ("*.mp4", "*.mov", "*.mkv")
+        for kind in kinds
         for path in glob.glob(os.path.join(folder, kind))  # noqa: PTH118, PTH207 (as WanGP)
     ]
     return max(found, key=os.path.getmtime) if found else None
@@ -221,6 +246,27 @@ def _frames(namespace: dict[str, Any], path: str, given: Mapping[str, Any], fps:
     if keep.removeprefix("-").isdigit():  # a negative number is counted from the end
         frames = min(frames, int(keep)) if int(keep) > 0 else frames + int(keep)
     return max(frames, 1)
+
+
+def _same_budget(namespace: dict[str, Any], given: Mapping[str, Any], path: str) -> bool:
+    """Whether WanGP would give the video continued another size by rounding only.
+
+    By default it takes the resolution as a number of pixels, keeps the picture's proportions and
+    rounds both sides to multiples of 16; doing that to a video that was made so changes it again
+    (a 16:9 picture at 832x480 makes 848x480, which would go on as 832x480). `fit_canvas` 1 takes it
+    as a box, 2 crops to it.
+    """
+    fit = namespace.get("server_config", {}).get("fit_canvas", 0)
+    _, width, height, _ = namespace["get_video_info"](path)
+    asked = [int(side) for side in str(given.get("resolution") or "").split("x") if side.isdigit()]
+    if fit == 2 or len(asked) != 2 or width % 16 or height % 16 or not width * height:
+        return False
+    scale = math.sqrt(math.prod(asked) / (width * height))
+    if fit == 1:
+        scale = max(
+            min(asked[0] / width, asked[1] / height), min(asked[0] / height, asked[1] / width)
+        )
+    return abs(scale - 1) < ROUNDING
 
 
 def _windows_of(frames: int, size: Size) -> int:
@@ -354,15 +400,25 @@ def _custom_settings(
     return found, error
 
 
-def _old_settings(
+def _form_saved(namespace: dict[str, Any], original: Callable[..., Any], *args, **kwargs) -> Any:
+    _form.is_saved = True
+    try:
+        return original(*args, **kwargs)
+    finally:
+        _form.is_saved = False
+
+
+def _settings_kept(
     namespace: dict[str, Any], original: Callable[..., Any], state, model_type, settings, *rest
 ) -> Any:
     model_def = namespace["get_model_def"](model_type)
-    fresh = isinstance(settings, dict) and "custom_settings" not in settings
-    if fresh and _may_be_svi(model_def):
-        kept = _ours((state.get(model_type) or {}).get("custom_settings"))
+    if getattr(_form, "is_saved", False) and isinstance(settings, dict) and _may_be_svi(model_def):
+        before = namespace["get_model_settings"](state, model_type) or {}
+        shown = namespace.get("get_model_custom_settings", lambda model_def: [])(model_def)
+        fields = {setting.get("id") for setting in shown}
+        kept = {k: v for k, v in _ours(before.get("custom_settings")).items() if k not in fields}
         if kept:
-            settings["custom_settings"] = kept
+            settings["custom_settings"] = {**kept, **(settings.get("custom_settings") or {})}
     return original(state, model_type, settings, *rest)
 
 

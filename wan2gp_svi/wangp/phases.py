@@ -16,29 +16,18 @@ from wan2gp_svi.wangp import run as runs
 
 
 def attach(namespace: dict[str, Any]) -> None:
-    """Wrap `parse_loras_multipliers`, and what generates a video, in wgp.py's globals."""
+    """Wrap `parse_loras_multipliers` in wgp.py's globals."""
     parse = namespace.get("parse_loras_multipliers")
-    generate = namespace.get("generate_video")
-    if parse is None or generate is None:
+    if parse is None or "model_switch_phase" in inspect.signature(parse).parameters:
         return
-    if "model_switch_phase" in inspect.signature(parse).parameters:
-        return
-    task: dict[str, Any] = {}
-
-    @functools.wraps(generate)
-    def generate_video(*args: Any, **kwargs: Any) -> Any:
-        given = inspect.signature(generate).bind_partial(*args, **kwargs).arguments
-        task["model_switch_phase"] = given.get("model_switch_phase")
-        return generate(*args, **kwargs)
 
     @functools.wraps(parse)
     def parse_loras_multipliers(multipliers: Any, *args: Any, **kwargs: Any) -> Any:
-        phases = kwargs.get("nb_phases")
-        if runs.current() is not None and phases == 3 and isinstance(multipliers, list):
-            multipliers = in_three_phases(multipliers, task.get("model_switch_phase"))
+        run, phases = runs.current(), kwargs.get("nb_phases")
+        if run is not None and phases == 3 and isinstance(multipliers, list):
+            multipliers = in_three_phases(multipliers, run.switch_phase)
         return parse(multipliers, *args, **kwargs)
 
-    namespace["generate_video"] = generate_video
     namespace["parse_loras_multipliers"] = parse_loras_multipliers
 
 

@@ -87,7 +87,7 @@ def _generate(pipeline: Any, original: Any, kwargs: dict[str, Any]) -> Any:
         return _as_frame(refs[min(number, len(refs)) - 1], given)
 
     n = run.size(window.number + 1).motion_latents
-    tail = slice(window.kept_latents - n, window.kept_latents)
+    tail = slice(max(window.kept_latents - n, 0), window.kept_latents)
     changed = {
         **kwargs,
         "seed": window.seed,
@@ -130,10 +130,19 @@ def _as_host_expects(
 ) -> dict[str, Any]:
     """The frames without the discarded ones; WanGP's loop drops those at the front itself, so many
     as it has to."""
-    frames = result["x"] = result["x"][:, : result["x"].shape[1] - window.discard]
+    frames = result["x"][:, : result["x"].shape[1] - window.discard]
     if window.number == 1 and run.short_source():
         pad = frames[:, :1].expand(-1, run.short_source(), -1, -1)
-        result["x"] = torch.cat([pad, frames], dim=1)
+        frames = torch.cat([pad, frames], dim=1)
+    if window.number == 1 and run.source is not None:
+        # WanGP 9 shows the window's version of the frames that it shares with its source.
+        shared = run.source.tail[:, -min(run.source.frames, run.size(1).overlap) :].to(
+            frames.device
+        )
+        if frames.is_floating_point():
+            shared = runs.pixels(shared)
+        frames = torch.cat([shared.to(frames.dtype), frames[:, shared.shape[1] :]], dim=1)
+    result["x"] = frames
     host_drops = kwargs.get("overlap_size", window.drop_front)
     result.pop("post_decode_pre_trim", None)
     if window.motion_latents and window.drop_front > host_drops > 0:

@@ -7,7 +7,8 @@ API's lower levels, tests), pipeline.py makes one that plans nothing and follows
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,17 +40,20 @@ The causal VAE looks back: the first latents after a cut differ from those of th
 Encode = Callable[[Tensor], Tensor]
 """(3, F, H, W), -1 to 1 -> (16, (F-1)/4+1, H/8, W/8), in the pipeline's own precision."""
 
-_current: Run | None = None
+_current = threading.local()
 
 
 def current() -> Run | None:
-    """The run that WanGP is in, None outside of one and for every model but SVI's."""
-    return _current
+    """The run that WanGP is in, None outside of one and for every model but SVI's.
+
+    WanGP generates in a thread of its own: what the user does on the page meanwhile is no part of
+    the run.
+    """
+    return getattr(_current, "run", None)
 
 
 def set_current(run: Run | None) -> None:
-    global _current
-    _current = run
+    _current.run = run
 
 
 @dataclass
@@ -70,7 +74,8 @@ class Run:
 
     `written` are the prompts as the user wrote them, `prompts` those of the windows so far.
     `start` is the frame (3, 1, H, W) that the run's first window starts from, `tail` the last
-    frames that the last window delivered.
+    frames that the last window delivered. `custom` are the settings of ours as they were given, and
+    `switch_phase` the guidance phase after which the low-noise model takes over.
     """
 
     settings: Settings
@@ -82,6 +87,8 @@ class Run:
     source: Source | None = None
     planned: bool = True
     amplitude: float = 1.0
+    custom: Mapping[str, Any] = field(default_factory=dict)
+    switch_phase: int | None = None
 
     windows: list[Window] = field(default_factory=list)
     anchors: dict[int, Tensor] = field(default_factory=dict)
@@ -134,7 +141,12 @@ class Run:
         """The prompt of each window: as the user wrote them, or as WanGP has changed them since."""
         written = self.written or self.prompts
         shown = [written[min(k, len(written) - 1)] for k in range(len(self.prompts))]
-        prompts = written if shown == self.prompts else self.prompts
+        prompts = written
+        if shown != self.prompts:  # one that serves several windows is still one prompt
+            last = len(self.prompts)
+            while last > 1 and self.prompts[last - 1] == self.prompts[last - 2]:
+                last -= 1
+            prompts = self.prompts[:last]
         repeat = self.mode.prompt_repeat
         if repeat != 1:  # several windows share a prompt, or (0) all of them the first one
             last = len(prompts) - 1
@@ -244,6 +256,8 @@ class Run:
         """A window's video is saved; `configs` becomes its metadata."""
         from wan2gp_svi.wangp.continuing import remember
 
+        if self.custom and not configs.get("custom_settings"):  # WanGP before 10.80
+            configs["custom_settings"] = dict(self.custom)
         remember(self, video_path, configs)
 
 

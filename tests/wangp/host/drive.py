@@ -6,6 +6,7 @@ A scenario is {"name", "set": {setting: value, ...}} and, all optional,
     "model"      model type, default i2v_2_2_svi2pro
     "anchors"    number of anchor images (their pictures differ)
     "ends"       number of end images
+    "picture"    [width, height] of the start image, default 64x64
     "continue"   name of an earlier scenario whose video is continued ("V"); "last": true for "L"
     "extra"      {"2": 1}: while window 2 runs, one more window is asked for
     "config"     entries of WanGP's configuration, such as {"metadata_type": "json"}
@@ -231,11 +232,11 @@ if args.serve:
     os._exit(0)
 
 
-def picture(seed, size=64):
+def picture(seed, size=(64, 64)):
     base = np.random.default_rng(seed).integers(0, 255, (4, 4, 3), dtype=np.uint8)
-    path = OUT / f"picture{seed}.png"
+    path = OUT / (f"picture{seed}.png" if size == (64, 64) else f"picture{seed} {size}.png")
     if not path.exists():
-        Image.fromarray(base).resize((size, size), Image.BICUBIC).save(path)
+        Image.fromarray(base).resize(size, Image.BICUBIC).save(path)
     return str(path)
 
 
@@ -311,7 +312,7 @@ for scenario in scenarios:
         "sliding_window_overlap_noise": 0,
         "sliding_window_discard_last_frames": 0,
         "image_prompt_type": "S",
-        "image_start": [picture(1)],
+        "image_start": [picture(1, tuple(scenario.get("picture", (64, 64))))],
         "guidance_scale": 1,
         "guidance2_scale": 1,
         "guidance_phases": 2,
