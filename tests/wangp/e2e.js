@@ -61,3 +61,22 @@ exports.number = async (page, label, value) => {
     return;
   }
 };
+
+// Choose a profile by its name and press Apply; the options of its dropdown.
+exports.apply = async (page, name) => {
+  let button = null;
+  for (const x of await exports.visible(page, 'button')) {
+    if ((await x.innerText()).trim() === 'Apply') { button = x; break; }
+  }
+  const at = await button.boundingBox();
+  const boxes = [];
+  for (const x of await exports.visible(page, 'input[role=listbox]')) {
+    boxes.push([Math.abs((await x.boundingBox()).y - at.y), x]);
+  }
+  boxes.sort((a, b) => a[0] - b[0]);  // the dropdown of profiles stands beside Apply
+  const literally = new RegExp(name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&') + '\\s*$');
+  const options = await exports.pick(page, boxes[0][1], literally);
+  await page.waitForTimeout(1000);
+  await button.click();
+  return options;
+};

@@ -2,9 +2,8 @@
 // read every field back. PLAN is [{choose: [family, model, variant], profiles: [{name, shot}]}], the
 // first three being regular expressions for the page's model dropdowns. Prints one JSON line.
 const fs = require('fs');
-const { onPage, pick, visible } = require('./e2e.js');
+const { apply, onPage, pick, visible } = require('./e2e.js');
 const [port, shots, plan] = process.argv.slice(2);
-const literally = (text) => new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&') + '\\s*$');
 onPage(port, 1500, 2200, async (page) => {
   const read = () => page.evaluate(() => {
     const found = {};
@@ -27,19 +26,7 @@ onPage(port, 1500, 2200, async (page) => {
     if (!await advanced.isChecked()) await advanced.click();
     await page.waitForTimeout(4000);
     for (const { name, shot } of profiles) {
-      let button = null;
-      for (const x of await visible(page, 'button')) {
-        if ((await x.innerText()).trim() === 'Apply') { button = x; break; }
-      }
-      const at = await button.boundingBox();
-      const boxes = [];
-      for (const x of await visible(page, 'input[role=listbox]')) {
-        boxes.push([Math.abs((await x.boundingBox()).y - at.y), x]);
-      }
-      boxes.sort((a, b) => a[0] - b[0]);  // the dropdown of profiles stands beside Apply
-      const options = await pick(page, boxes[0][1], literally(name));
-      await page.waitForTimeout(1000);
-      await button.click();
+      const options = await apply(page, name);
       const toast = page.locator('[data-testid=toast-body]').first();
       await toast.waitFor({ timeout: 20000 }).catch(() => null);
       const told = await page.$$eval('[data-testid=toast-body]', (t) => t.map((x) => x.innerText));

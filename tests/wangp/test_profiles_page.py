@@ -1,4 +1,4 @@
-"""Every profile on WanGP's real page, in headless Chromium: chosen, applied, and read back.
+"""Profiles on WanGP's real page, in headless Chromium: chosen, applied, read back, generated with.
 
 Needs what test_continue_page.py needs. One screenshot of each mode goes to WANGP_SHOTS.
 """
@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from bench import PORT, ROOT, keep_shots, version_of
+from PIL import Image
 
 from wan2gp_svi.profiles.commands import profile_files
+from wan2gp_svi.redo_command import read_settings
 from wan2gp_svi.svi.conditioning import MODES
 
 pytestmark = pytest.mark.slow
@@ -91,6 +93,37 @@ def test_each_profile_shows_what_it_says(page: Path, svi_tree: Path, tmp_path: P
         assert len(result["told"]) == 1
         assert profile["help"] in result["told"][0]
         assert path.stem in result["options"]
+
+
+@pytest.fixture
+def own_profile(svi_tree: Path) -> str:
+    """A profile with settings that the page has no field for (before 10.80: all of ours)."""
+    folder = svi_tree / "profiles/svi_wan_2_1"
+    profile = json.loads((folder / "SVI-Shot Infinite - 50 Steps.json").read_text())
+    profile.update(num_inference_steps=2, sliding_window_size=17, video_length=21)
+    profile.update(resolution="64x64", prompt="one", activated_loras=[], loras_multipliers="")
+    profile["custom_settings"] = {**profile["custom_settings"], "svi_length": "exact"}
+    (folder / "My own.json").write_text(json.dumps(profile))
+    return "My own"
+
+
+def test_what_a_profile_says_is_what_generate_does(
+    own_profile: str, page: Path, svi_tree: Path, tmp_path: Path
+) -> None:
+    start = tmp_path / "start.png"
+    Image.new("RGB", (64, 64), "teal").save(start)
+    script = Path(__file__).with_name("e2e_mode.js")
+    command = ["node", script, str(PORT), tmp_path, page, own_profile, start]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
+    keep_shots(tmp_path, svi_tree)
+    assert done.returncode == 0, done.stderr[-2000:]
+    videos = sorted(page.glob("*.mp4"), key=lambda video: video.stat().st_mtime_ns)
+    settings = read_settings(videos[-1])
+    assert settings["custom_settings"]["svi_mode"] == "shot"
+    assert settings["custom_settings"]["svi_length"] == "exact"
+    assert settings["video_length"] == 21
+    said = (tmp_path / "log.txt").read_text()
+    assert "[SVI] 21 frames asked: 21 in 2 windows" in said
 
 
 def folder_of(result):
