@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,21 @@ def test_discarded_frames_are_generated_again(ends, window, size, discard) -> No
     assert again.discard == discard
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
+def test_wangps_own_ffprobe_serves_where_there_is_no_other(
+    video: Path, tmp_path: Path, monkeypatch
+):
+    own = tmp_path / "ffmpeg_bins"
+    own.mkdir()
+    answer = json.dumps({"format": {"tags": {"comment": json.dumps(METADATA)}}})
+    (own / "ffprobe").write_text(f"#!/bin/sh\nprintf '%s' '{answer}'\n")
+    (own / "ffprobe").chmod(0o755)
+    video.with_suffix(".json").unlink()
+    monkeypatch.setattr(redo_command, "WANGPS_OWN", str(own))
+    monkeypatch.setenv("PATH", "")
+    assert redo_command.read_settings(video) == METADATA
+
+
 def test_another_seed_and_prompt() -> None:
     settings = settings_for(seed=1234, prompt="(at 2 seconds: it rains)")
     assert settings["custom_settings"]["svi_seeds"] == "1234"
@@ -152,7 +168,7 @@ def test_the_command_writes_the_file_and_says_what_next(video: Path, capsys) -> 
     said = capsys.readouterr().out
     written = video.parent / "my clip 2 again.json"
     assert json.loads(written.read_text(encoding="utf-8"))["custom_settings"]["svi_seeds"] == "5"
-    assert f"--process {json.dumps(str(written))}" in said
+    assert f'--process "{written}"' in said
     assert "hand-over file of window 1 is not in" in said  # only the last window's is there
 
 

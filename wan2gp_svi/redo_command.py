@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import uuid
@@ -19,6 +20,11 @@ from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.handover import HandOver, load, path_beside
 from wan2gp_svi.svi.prompts import until
 from wan2gp_svi.wangp.continuing import before
+
+WANGPS_OWN = os.pathsep.join(
+    str(folder / "ffmpeg_bins") for folder in (*Path(__file__).parents[1:3], Path.cwd())
+)
+"""Where WanGP puts ffmpeg on a machine that has none: in its folder, which may be one of these."""
 
 OLD = ("svi", "window_no", "image_start", "image_end", "image_refs", "video_guide", "video_mask")
 """What belongs to the video that was made and not to the next one."""
@@ -44,7 +50,7 @@ def redo(args: argparse.Namespace) -> int:
         )
     print(
         f"Window {args.window} again, after frame {kept} of {video.name}:\n"
-        f"  python wgp.py --process {json.dumps(str(target))}\n"
+        f'  python wgp.py --process "{target}"\n'
         "or load that file on WanGP's page as settings, and press Generate. The result is a new"
         " video; the old one stays."
     )
@@ -114,7 +120,7 @@ def read_settings(video: Path) -> dict[str, Any]:
     """WanGP's settings of a video: in the file (ffprobe reads them), or in a .json beside it."""
     sidecar = video.with_suffix(".json")
     text = ""
-    ffprobe = shutil.which("ffprobe")
+    ffprobe = shutil.which("ffprobe") or shutil.which("ffprobe", path=WANGPS_OWN)
     if ffprobe is not None:
         command = [ffprobe, "-v", "error", "-show_entries", "format_tags=comment", "-of", "json"]
         found = subprocess.run([*command, str(video)], capture_output=True, encoding="utf-8")

@@ -93,7 +93,7 @@ def test_other_models_get_a_switch_and_nothing_else(base, modes):
 
 
 @pytest.mark.parametrize("base", [MODEL_TYPE, "i2v", "i2v_2_2"])
-@pytest.mark.parametrize("spelled", ["profile_dirs", "profiles_dir"])
+@pytest.mark.parametrize("spelled", ["profile_dirs", "profiles_dir", "settings_dir"])
 def test_a_model_with_an_accelerator_in_it_is_offered_no_other(base, spelled):
     found = family(native=True).query_model_def(base, {spelled: [""]})
     assert found["profiles_dir"] == ["wan_2_2"]

@@ -105,6 +105,21 @@ def test_an_overlap_command_means_motion_latents(run):
     assert [size.motion_latents for size in run.sizes] == [1, 2, 1]
 
 
+def test_prompts_without_their_commands_are_what_is_checked(run):
+    """41 frames in windows of 17: the last two add 0.75 s each."""
+    windows = [
+        {"output_frames": 17, "overlap_frames": 5},
+        {"output_frames": 12, "overlap_frames": 5},
+    ]
+    build = planned("build_frame_scheduler", scheduler(*windows))
+    _, error = build(prompts=["[/x] p0", "[/x] p1"])
+    assert error is None
+    assert run.written == ["p0", "p1"]
+    wrong = scheduler({**windows[0], "prompt": "a (at 9 s: b)"}, windows[1])
+    _, error = planned("build_frame_scheduler", wrong)(prompts=["[/x] a (at 9 s: b)", "[/x] p1"])
+    assert "9 s is past the end of window 1" in error
+
+
 def test_an_error_of_the_scheduler_is_passed_on(run):
     build = planned("build_frame_scheduler", lambda **_: ({}, "no such command"))
     assert build(prompts=["[/x]"]) == ({}, "no such command")
@@ -169,6 +184,43 @@ def test_what_the_page_has_a_field_for_is_what_the_field_says():
     page["set_model_settings"](state, "svi", {"custom_settings": PROFILE})
     page["save_inputs"](state, "svi", {"custom_settings": None})
     assert state["all_settings"]["svi"] == {"custom_settings": {"svi_length": "exact"}}
+
+
+def read_by(page, state, file, found):
+    """Wrapped `get_settings_from_file`: merges `found` into the form's settings, as WanGP does."""
+
+    def get_settings_from_file(state, file_path, *rest):
+        return {**state["all_settings"]["svi"], **found}, False, False
+
+    page.update(get_settings_from_file=get_settings_from_file)
+    page["get_state_model_type"] = lambda state: "svi"
+    loop.attach(page)
+    return page["get_settings_from_file"](state, file)[0]
+
+
+@pytest.mark.parametrize(
+    ("form", "file", "after"), [("PW", "W", "PW"), ("PG", "W", "PW"), ("G", "W", "W"), (0, 1, 1)]
+)
+def test_applying_a_profile_leaves_paragraphs_and_other_settings(form, file, after):
+    state = {"all_settings": {"svi": {"custom_settings": PROFILE, "multi_prompts_gen_type": form}}}
+    profile = {"custom_settings": {"svi_seeds": "new"}, "multi_prompts_gen_type": file}
+    found = read_by(a_page(), state, "profiles/svi_2_pro/Fast.json", profile)
+    assert found["multi_prompts_gen_type"] == after
+    assert found["custom_settings"] == {"svi_length": "exact", "svi_seeds": "new"}
+    elsewhere = read_by(a_page(), state, "loras/wan/Mine.json", profile)
+    assert elsewhere["multi_prompts_gen_type"] == file
+    assert elsewhere["custom_settings"] == {"svi_seeds": "new"}
+
+
+def test_a_video_that_knows_nothing_of_svi_switches_it_off():
+    """WanGP before 10.80 merges what the video says into the form's settings."""
+    custom = {"svi_mode": "shot", "theirs": 1}
+    state = {"all_settings": {"svi": {"custom_settings": custom}}}
+    plain = read_by(a_page(), state, "plain.mp4", {"video_length": 81})
+    assert plain["custom_settings"] == {"theirs": 1}
+    own = read_by(a_page(), state, "own.mp4", {"custom_settings": {"svi_mode": "tom"}})
+    assert own["custom_settings"] == {"svi_mode": "tom"}
+    assert read_by(a_page(), state, "x.json", {})["custom_settings"] == custom
 
 
 def test_settings_loaded_from_elsewhere_bring_their_own_only():

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wan2gp_svi import wangp
+from wan2gp_svi.svi.prompts import PromptError
 from wan2gp_svi.svi.windows import Chain, Size, sizes
 from wan2gp_svi.wangp import loop
 from wan2gp_svi.wangp.run import Run
@@ -64,6 +66,18 @@ def a_run(*written):
     run = Run(Settings(), chain, sizes=sizes(41, chain), written=list(written))
     run.begin(1, 7, "x")
     return run
+
+
+def test_what_an_enhancer_wrote_wrong_does_not_end_the_run(capsys):
+    wangp._told.clear()
+    run = a_run("a cat")
+    window = run.begin(1, 7, "a black cat (at 6 seconds: it jumps")
+    (segment,) = run.segments(window)
+    assert segment.words == "a black cat (at 6 seconds: it jumps"
+    assert "taken as it stands" in capsys.readouterr().out
+    own = a_run("a cat (at 6 seconds: it jumps")
+    with pytest.raises(PromptError):
+        own.segments(own.begin(1, 7, "a cat (at 6 seconds: it jumps"))
 
 
 def test_a_prompt_that_wangp_changed_still_serves_its_windows():

@@ -30,6 +30,7 @@ def test_values_as_the_page_and_as_files_give_them():
     assert found == Settings((7, 49, 91), 0.5, 2, 1.2, (1, 1, 2), True)
     assert read({"svi_seeds": "SAME"}).seeds == "same"
     assert read({"svi_seeds": [1, 2]}).seeds == (1, 2)
+    assert read({"svi_seeds": 42}).seeds == (42,)
     assert read_mode({"svi_mode": " Shot "}) == "shot"
     assert read_mode({}) == read_mode(None) == ""
 
@@ -39,6 +40,8 @@ def test_values_as_the_page_and_as_files_give_them():
     [
         ("svi_seeds", "sometimes"),
         ("svi_seeds", "-1"),
+        ("svi_seeds", ","),
+        ("svi_seeds", "7, 99999999999999999999"),
         ("svi_anchor_strength", "strong"),
         ("svi_anchor_strength", 3),
         ("svi_motion_latents", 9),

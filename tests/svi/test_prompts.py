@@ -17,6 +17,7 @@ from wan2gp_svi.svi.prompts import (
     prompts_for_windows,
     schedule,
     segments_of,
+    serving,
     timetable,
 )
 from wan2gp_svi.svi.windows import Chain, Size, plan
@@ -212,7 +213,26 @@ def test_prompts_of_windows_as_wangp_hands_them_out() -> None:
     assert prompts_for_windows(["a", " b "], SPANS) == ["a", " b ", " b "]
     assert prompts_for_windows(["a", "b", "c", "d"], SPANS) == ["a", "b", "c"]
     first, second, third = prompts_for_windows(["a", "b (at 1 s: c)"], SPANS)
-    assert first == "a" and second is third and isinstance(second, TimedPrompt)
+    assert first == "a" and second == third and isinstance(second, TimedPrompt)
+
+
+def test_a_time_that_a_shorter_window_does_not_reach_is_left_out_there() -> None:
+    """A whole-second timetable for 81 frames, as WanGP's own default prompts have it."""
+    windows = prompts_for_windows(["a (at 1 s: b) (at 5 s: c)"], SPANS)
+    assert [[part.text for part in timed.parts] for timed in windows] == [["b", "c"], ["b"], ["b"]]
+    assert [[part.text for part in timed.left_out] for timed in windows] == [[], ["c"], ["c"]]
+    assert [s.words for s in schedule(windows[1], **LATER)] == ["a", "a b"]
+
+
+def test_prompts_that_serve_several_windows_each() -> None:
+    """SVI 2.0 Unified: two; SVI-Shot: the first one serves all (0)."""
+    assert [serving(window, 2, 2) for window in range(6)] == [0, 0, 1, 1, 1, 1]
+    assert [serving(window, 3, 0) for window in range(3)] == [0, 0, 0]
+    first, second, third = prompts_for_windows(["a (at 7 s of video: b)", "c"], SPANS, repeat=2)
+    assert [s.words for s in schedule(first, **FIRST)] == ["a"]
+    assert [s.words for s in schedule(second, **LATER)] == ["a", "a b"]
+    assert third == "c"
+    assert prompts_for_windows(["a", "b"], SPANS, repeat=0) == ["a", "a", "a"]
 
 
 def test_a_prompt_for_the_whole_video_is_cut_and_goes_on_holding() -> None:
@@ -249,7 +269,7 @@ def test_a_continued_video_keeps_what_began_before_it() -> None:
         (["a", "b (at 2 s of video: a)"], 2, "Prompt 2: .* from 5.0625 s to 14.5625 s"),
         (["(at 6 s of video: a)", "b"], 0, "Prompt 1: .* from 0 s to 5.0625 s"),
         (["a", "b (at 5 s: a)"], 2, "window 2, which adds 4.75 s"),
-        (["b (at 5 s: a)"], 2, "window 2, which adds 4.75 s"),
+        (["b (at 5.1 s: a)"], 2, "window 1, which adds 5.0625 s"),
         (["a", "b", "c", "d (at 5 s: a"], 2, "Prompt 4: .*never closed"),
     ],
 )

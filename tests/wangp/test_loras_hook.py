@@ -12,7 +12,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lora"))
 from lora_formats import MODULES, formats, grid, pairs, shaped
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.windows import Chain
 from wan2gp_svi.wangp import loras
+from wan2gp_svi.wangp import run as runs
+from wan2gp_svi.wangp.run import Run
+from wan2gp_svi.wangp.settings import Settings
 
 WANTED = {f"diffusion_model.{m}.{part}.weight" for m in MODULES for part in ("lora_A", "lora_B")}
 
@@ -35,6 +39,13 @@ def a_model(names=tuple(MODULES)):
             return dict(sd)
 
     return WanModel
+
+
+@pytest.fixture
+def svi():
+    runs.set_current(Run(Settings(), Chain()))
+    yield
+    runs.set_current(None)
 
 
 @pytest.fixture
@@ -92,11 +103,20 @@ def test_image_keys_stay_where_there_is_one():
         ("blocks.77.self_attn.q.diff", "another variant of Wan"),
     ],
 )
-def test_what_the_model_has_no_place_for_stops(model, name, says):
+def test_what_the_model_has_no_place_for_stops(model, svi, name, says):
     sd = formats()["dit"][0](pairs()) | {name: grid(8, 8, seed=1)}
     with pytest.raises(UserError, match=says) as error:
         model.preprocess_loras("i2v_2_2", sd)
     assert name in str(error.value)
+
+
+def test_without_svi_a_strange_file_is_wangps_to_judge(model, capsys):
+    """mmgp 3.6.10 skips strange keys where the first one is not strange."""
+    strange = "blocks.77.self_attn.q.diff"
+    sd = formats()["comfy"][0](pairs()) | {strange: grid(8, 8, seed=1)}
+    assert set(model.preprocess_loras("i2v_2_2", sd)) == set(sd)
+    assert model.given[1] is sd
+    assert "another variant of Wan" in capsys.readouterr().out
 
 
 def test_vace_blocks_come_first_and_bare_because_wangp_looks_for_that(model):

@@ -105,12 +105,14 @@ class TimedPrompt:
     parts: in the order of their times.
     prompt: what was parsed.
     outside: the pieces between the parts in the order of the prompt, one more than it has parts.
+    left_out: parts that another window of the same prompt reaches, and this shorter one does not.
     """
 
     text: str
     parts: tuple[Part, ...]
     prompt: str
     outside: tuple[str, ...]
+    left_out: tuple[Part, ...] = ()
 
     def words(self, part: Part | None) -> str:
         """The whole prompt that holds while `part` does (None: before the first part)."""
@@ -282,27 +284,36 @@ def timetable(window: Window, segments: Sequence[Segment]) -> list[str]:
     return lines
 
 
+def serving(window: int, prompts: int, repeat: int = 1) -> int:
+    """Which of so many prompts serves a window, both from 0.
+
+    Each serves `repeat` windows (0: the first one serves all), the last one those that are left.
+    """
+    return min(window // repeat, prompts - 1) if repeat else 0
+
+
 def prompts_for_windows(
-    prompts: Sequence[str], spans: Sequence[tuple[float, float]]
+    prompts: Sequence[str], spans: Sequence[tuple[float, float]], repeat: int = 1
 ) -> list[str | TimedPrompt]:
     """The prompt of each window: a plain text as it stands, or a TimedPrompt to schedule.
 
-    prompts: window k takes the k-th, windows beyond the last prompt take the last, as WanGP does;
-    prompts beyond the last window are checked and not used.
+    prompts: which window takes which, `serving` says; prompts that serve none are checked as far
+    as they can be, and not used.
     spans: for each window the seconds (start, end) of the whole video that it adds.
 
     A prompt with times of the whole video keeps, in each of its windows, the parts that begin
     there, counted from that window's start, and the one that began last before it. Parts that
     began before the first window of a continued video count the same way.
 
-    Raises PromptError as `parse` does, and for a time past the end of its window or of the video,
-    or, with several prompts, outside the windows that its prompt serves.
+    Raises PromptError as `parse` does, and for a time past the end of every window that its prompt
+    serves, past that of the video, or, with several prompts, outside the prompt's windows. A time
+    that only some of the windows reach acts in these and is `left_out` in the others.
     """
     if not prompts:
         raise UserError("There is no prompt: write one for the first window at least.")
     served: list[list[int]] = [[] for _ in prompts]
     for window in range(len(spans)):
-        served[min(window, len(prompts) - 1)].append(window)
+        served[serving(window, len(prompts), repeat)].append(window)
 
     result: list[str | TimedPrompt] = [""] * len(spans)
     for number, (prompt, windows) in enumerate(zip(prompts, served, strict=True), start=1):
@@ -311,14 +322,16 @@ def prompts_for_windows(
             whole_video = any(part.whole_video for part in timed.parts)
             if whole_video and windows:
                 _refuse_other_windows(timed, spans, windows)
-            for window in windows:
-                start, end = spans[window]
-                if whole_video:
-                    result[window] = _cut(timed, start, end)
-                    continue
+            lengths = {window: spans[window][1] - spans[window][0] for window in windows}
+            if windows and not whole_video:
+                longest = max(windows, key=lambda window: lengths[window])
                 for part in timed.parts:
-                    _refuse_past_the_end(timed, part, end - start, f"window {window + 1}")
-                result[window] = timed if timed.parts else prompt
+                    _refuse_past_the_end(timed, part, lengths[longest], f"window {longest + 1}")
+            for window in windows:
+                if whole_video:
+                    result[window] = _cut(timed, *spans[window])
+                else:
+                    result[window] = _reached(timed, lengths[window]) if timed.parts else prompt
     return result
 
 
@@ -451,6 +464,12 @@ def _cut(timed: TimedPrompt, start: float, end: float) -> TimedPrompt:
         for part in begun[-1:] + here
     )
     return replace(timed, parts=tuple(parts))
+
+
+def _reached(timed: TimedPrompt, length: float) -> TimedPrompt:
+    """What a prompt with times of its own says about a window of `length` seconds."""
+    reached = tuple(part for part in timed.parts if part.seconds < length - _SAME_TIME)
+    return replace(timed, parts=reached, left_out=timed.parts[len(reached) :])
 
 
 def _joined(pieces: Sequence[str]) -> str:

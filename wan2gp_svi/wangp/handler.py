@@ -55,6 +55,8 @@ PROFILES = {
 }
 """Folders, under WanGP's profiles/, of this extension's profiles: a list of its own each."""
 
+NO_PROFILES = ("profiles_dir", "profile_dirs", "settings_dir")
+
 DEFAULTS: dict[str, Any] = {
     "sliding_window_size": 81,
     "sliding_window_overlap": 4,
@@ -142,10 +144,10 @@ def _wrap_other(cls: type, name: str, change: Callable[..., dict]) -> None:
 def _profile_folders(base_model_type: str, model_def: dict[str, Any], found: dict) -> list[str]:
     """The folders whose profiles are listed for a model: WanGP's, and ours.
 
-    Models that an accelerator is merged into ask for none (spelled `profile_dirs` in WanGP's own
-    definitions): a second one on top would burn the picture.
+    Models that come with an accelerator ask for none (under three names, in WanGP's definitions): a
+    second one on top would burn the picture.
     """
-    none = [""] in (model_def.get("profile_dirs"), model_def.get("profiles_dir"))
+    none = any(model_def.get(name) == [""] for name in NO_PROFILES)
     return [*found.get("profiles_dir", []), *([] if none else [PROFILES[base_model_type]])]
 
 
@@ -179,17 +181,20 @@ def _model_def(function: Callable[..., dict], bound: inspect.BoundArguments) -> 
 
 def _default_settings(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
     result = function(*bound.args, **bound.kwargs)
-    bound.arguments["ui_defaults"].update(DEFAULTS, multi_prompts_gen_type=_a_prompt_a_window())
+    a_prompt_a_window = paragraphs().replace("G", "W") or 1
+    bound.arguments["ui_defaults"].update(DEFAULTS, multi_prompts_gen_type=a_prompt_a_window)
     return result
 
 
-def _a_prompt_a_window() -> str | int:
-    """How WanGP names that each line (or paragraph, from 12.0 on) of the prompt is for a window."""
+def paragraphs() -> str:
+    """What WanGP makes of a prompt with several lines ("PG": a video of each paragraph); "" before
+    12.0, where it has numbers for it, and lines only.
+    """
     try:
-        from shared.utils.prompt_parser import DEFAULT_MULTI_PROMPTS_MODE as usual
+        from shared.utils.prompt_parser import DEFAULT_MULTI_PROMPTS_MODE
     except ImportError:
-        return 1
-    return usual.replace("G", "W")
+        return ""
+    return str(DEFAULT_MULTI_PROMPTS_MODE)
 
 
 def _fixed_settings(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:

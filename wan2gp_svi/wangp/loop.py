@@ -16,6 +16,7 @@ Functions of wgp.py are looked up as globals when they are called, so they are w
     prepare_inputs_dict                 gives the metadata what was asked for
     collect_custom_settings_from_inputs keeps settings of ours that have no control on the page
     record_file_metadata                deletes a hand-over file with its video (12.0 on)
+    get_settings_from_file              profiles leave what they do not speak of as it is
     save_inputs, set_model_settings     the page's form is kept: so are settings of ours without a
                                         field there (all of them before 10.80)
 """
@@ -31,14 +32,16 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.conditioning import MODES, Mode
-from wan2gp_svi.svi.prompts import segments_of, timetable
+from wan2gp_svi.svi.prompts import TimedPrompt, segments_of, timetable
 from wan2gp_svi.svi.windows import Chain, Size, check, floor_frames, layout, sizes
 from wan2gp_svi.wangp import continuing
 from wan2gp_svi.wangp import run as runs
+from wan2gp_svi.wangp.handler import PROFILES, paragraphs
 from wan2gp_svi.wangp.run import Run, Source
 from wan2gp_svi.wangp.settings import MODES_OF, PREFIX, read, read_mode
 
@@ -61,6 +64,7 @@ def attach(namespace: dict[str, Any]) -> None:
         "prepare_inputs_dict": _metadata,
         "collect_custom_settings_from_inputs": _custom_settings,
         "record_file_metadata": continuing.recorded,
+        "get_settings_from_file": _settings_read,
         "save_inputs": _form_saved,
         "set_model_settings": _settings_kept,
     }
@@ -165,12 +169,7 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
     run.written = written_prompts(namespace, given)
     times: list[str] = []
     if not any("[/" in prompt.replace(" ", "") for prompt in run.written):
-        # Whatever is wrong in a timed prompt is told now; slash commands may still move windows.
-        run.windows = layout(run.sizes, chain)
-        for window, text in zip(run.windows, run.texts(), strict=True):
-            segments = segments_of(window, text)
-            if len(segments) > 1:
-                times += [f"window {window.number}, {line}" for line in timetable(window, segments)]
+        times = times_of(run)  # slash commands may still move windows
     changed: dict[str, Any] = {
         "video_length": _told_length(run),
         "sliding_window_size": size.frames - size.discard,
@@ -189,6 +188,22 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
     for line in times:
         print(f"[SVI] {line}")
     return run
+
+
+def times_of(run: Run) -> list[str]:
+    """What the prompts' times come to in the windows planned, a line each.
+
+    Raises UserError for whatever is wrong in a timed prompt, before a model is loaded.
+    """
+    run.windows = layout(run.sizes, run.chain)
+    lines = []
+    for window, text in zip(run.windows, run.texts(), strict=True):
+        segments = segments_of(window, text)
+        if len(segments) > 1:
+            lines += [f"window {window.number}, {line}" for line in timetable(window, segments)]
+        for part in text.left_out if isinstance(text, TimedPrompt) else ():
+            lines.append(f"window {window.number} ends before {part.seconds:g} s: no {part.text!r}")
+    return lines
 
 
 def written_prompts(namespace: dict[str, Any], given: Mapping[str, Any]) -> list[str]:
@@ -326,6 +341,14 @@ def _scheduled_plan(
             replace(size, motion_latents=_motion(window, size))
             for size, window in zip(grown, windows, strict=True)
         ]
+    # Without the commands, as WanGP passes them on; their times can be checked now.
+    run.written = [window["prompt"] for window in windows[: len(prompts)]]
+    try:
+        lines = times_of(run)
+    except UserError as failure:
+        return scheduler, f"SVI: {failure}"
+    for line in lines:
+        print(f"[SVI] {line}")
     windows = _as_host_windows(run, windows)
     scheduler = {
         **scheduler,
@@ -398,6 +421,28 @@ def _custom_settings(
     if error is None and _may_be_svi(model_def):
         found = {**_ours(before), **(found or {})} or None
     return found, error
+
+
+def _settings_read(
+    namespace: dict[str, Any], original: Callable[..., tuple], state, file_path, *args, **kwargs
+) -> tuple:
+    current = namespace["get_model_settings"](state, namespace["get_state_model_type"](state)) or {}
+    before, prompts = current.get("custom_settings"), current.get("multi_prompts_gen_type")
+    found, *rest = original(state, file_path, *args, **kwargs)
+    if not isinstance(found, dict):
+        return found, *rest
+    path = Path(str(getattr(file_path, "name", file_path)))
+    if path.parent.name in PROFILES.values():
+        # 1 and 0 in our profiles, W and G from 12.0 on: a prompt a window, or a video. A paragraph
+        # stays one prompt, or a line, as it was.
+        per = found.get("multi_prompts_gen_type")
+        if per in ("W", "G") and str(prompts or paragraphs()).startswith("P"):
+            found["multi_prompts_gen_type"] = f"P{per}"
+        found["custom_settings"] = {**_ours(before), **(found.get("custom_settings") or {})}
+    elif path.suffix != ".json" and found.get("custom_settings") is before and before:
+        # What a video was made with: before 10.80, no word of SVI there means that it was off.
+        found["custom_settings"] = {k: v for k, v in before.items() if not k.startswith(PREFIX)}
+    return found, *rest
 
 
 def _form_saved(namespace: dict[str, Any], original: Callable[..., Any], *args, **kwargs) -> Any:

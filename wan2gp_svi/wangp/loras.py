@@ -16,6 +16,7 @@ import torch
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.lora import check_selection, keys
+from wan2gp_svi.wangp import run as runs
 from wan2gp_svi.wangp import say_once
 
 StateDict = dict[str, torch.Tensor]
@@ -31,15 +32,30 @@ def attach(namespace: dict[str, Any]) -> None:
 
     def preprocess_loras(self: torch.nn.Module, model_type: str, sd: StateDict) -> StateDict:
         modules = frozenset(name for name, _ in self.named_modules())
+        given = sd
         try:
-            sd = renamed(sd, modules)
-        except UserError:
-            raise  # WanGP shows its sentence and ends the task
+            given = renamed(sd, modules)
+        except UserError as error:
+            _stop_svi(error)
         except Exception as error:
             say_once(f"A LoRA is left to WanGP as it is ({error!r}).")
-        return fitting(original(self, model_type, sd), modules)
+        found = original(self, model_type, given)
+        try:
+            return fitting(found, modules)
+        except UserError as error:
+            _stop_svi(error)
+        return found if given is sd else original(self, model_type, sd)
 
     model_class.preprocess_loras = preprocess_loras
+
+
+def _stop_svi(error: UserError) -> None:
+    """In an SVI task WanGP shows the sentence and ends it; other models' files are WanGP's to
+    judge, which may let them pass: then it is only said.
+    """
+    if runs.current() is not None:
+        raise error
+    say_once(str(error))
 
 
 def renamed(sd: StateDict, modules: Collection[str]) -> StateDict:

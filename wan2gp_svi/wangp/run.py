@@ -25,8 +25,16 @@ from wan2gp_svi.svi.conditioning import (
     with_end,
 )
 from wan2gp_svi.svi.handover import HandOver
-from wan2gp_svi.svi.prompts import Segment, TimedPrompt, prompts_for_windows, segments_of
+from wan2gp_svi.svi.prompts import (
+    PromptError,
+    Segment,
+    TimedPrompt,
+    prompts_for_windows,
+    segments_of,
+    serving,
+)
 from wan2gp_svi.svi.windows import Chain, Size, Window, floor_frames, layout
+from wan2gp_svi.wangp import say_once
 from wan2gp_svi.wangp.settings import Settings
 
 START = -1
@@ -134,27 +142,38 @@ class Run:
         return self.windows[window_no - 1]
 
     def segments(self, window: Window) -> tuple[Segment, ...]:
-        """Which words hold for which latents of a window (svi/prompts.py)."""
-        return segments_of(window, self.texts()[window.number - 1])
+        """Which words hold for which latents of a window (svi/prompts.py).
 
-    def texts(self) -> list[str | TimedPrompt]:
-        """The prompt of each window: as the user wrote them, or as WanGP has changed them since."""
+        A mistake in what the user wrote was told when the run began; one in what WanGP has made of
+        it since (its prompt enhancer writes times, too) must not end the run.
+        """
+        prompts = self._in_use()
+        try:
+            return segments_of(window, self.texts()[window.number - 1])
+        except PromptError as error:
+            if prompts is self.written or not self.written:
+                raise
+            say_once(f"An enhanced prompt is taken as it stands, its times do not act: {error}")
+            text = prompts[serving(window.number - 1, len(prompts), self.mode.prompt_repeat)]
+            return segments_of(window, text)
+
+    def _in_use(self) -> list[str]:
+        """The prompts as the user wrote them or, where WanGP has changed them since, its own."""
         written = self.written or self.prompts
         shown = [written[min(k, len(written) - 1)] for k in range(len(self.prompts))]
-        prompts = written
-        if shown != self.prompts:  # one that serves several windows is still one prompt
-            last = len(self.prompts)
-            while last > 1 and self.prompts[last - 1] == self.prompts[last - 2]:
-                last -= 1
-            prompts = self.prompts[:last]
-        repeat = self.mode.prompt_repeat
-        if repeat != 1:  # several windows share a prompt, or (0) all of them the first one
-            last = len(prompts) - 1
-            windows = range(len(self.windows))
-            prompts = [prompts[min(k // repeat, last) if repeat else 0] for k in windows]
-        if len(set(prompts)) == 1:
-            prompts = prompts[:1]
-        return prompts_for_windows(prompts, [window.seconds for window in self.windows])
+        if shown == self.prompts:
+            return written
+        last = len(self.prompts)  # one that serves several windows is still one prompt
+        while last > 1 and self.prompts[last - 1] == self.prompts[last - 2]:
+            last -= 1
+        return self.prompts[:last]
+
+    def texts(self) -> list[str | TimedPrompt]:
+        """The prompt of each window planned."""
+        prompts = self._in_use()
+        spans = [window.seconds for window in self.windows]
+        one = len(set(prompts)) == 1
+        return prompts_for_windows(prompts[:1] if one else prompts, spans, self.mode.prompt_repeat)
 
     # -- what a window is conditioned on -------------------------------------------------------
 

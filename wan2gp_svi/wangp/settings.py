@@ -67,6 +67,9 @@ CONTROLS: list[dict[str, Any]] = [
 ]
 
 
+LARGEST_SEED = 2**32 - 1
+"""What every random generator of WanGP's takes; its page ends at 999999999."""
+
 MODES_OF = {"i2v": ("shot", "film", "tom", "unified"), "i2v_2_2": ("2.0",)}
 """SVI modes of WanGP's base model types: Wan 2.1 and 2.2 Image2video 14B (svi/conditioning.py)."""
 
@@ -124,8 +127,15 @@ def read_mode(custom: Mapping[str, Any] | None) -> str:
 
 
 def _seeds(value: Any) -> str | tuple[int, ...]:
-    text = str(value).strip().lower() if isinstance(value, str) else value
-    return text if text in ("new", "same") else _whole_numbers("seeds", value)
+    text = str(value).strip().lower() if isinstance(value, (str, int)) else value
+    if text in ("new", "same"):
+        return text
+    seeds = _whole_numbers("seeds", text)
+    if not seeds or max(seeds) > LARGEST_SEED:
+        raise UserError(
+            f"svi_seeds can be 'new', 'same', or whole numbers up to {LARGEST_SEED}, not {value!r}."
+        )
+    return seeds
 
 
 def _number(name: str, value: Any, low: float, high: float) -> float:
