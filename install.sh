@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Puts wan2gp-svi into WanGP:               bash install.sh [--wangp DIR]
 # takes it out, looks at it, updates WanGP:  bash install.sh uninstall | status | update
+# runs another of its commands:              bash install.sh plan --frames 400
 # or shows it on a machine without WanGP:    bash install.sh --demo [--image photo.jpg ...]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -13,24 +14,26 @@ from wan2gp_svi.cli import main
 sys.exit(main())' "$here" "$@"
 }
 
-if [ "${1:-}" = --demo ]; then
-    shift
-    make_venv "$here/.venv-demo" "$here/constraints/demo.txt"
-    run demo "$@"
-fi
-
 command=install
-case ${1:-} in install | uninstall | status | update) command=$1 && shift ;; esac
+case ${1:-} in
+    --demo | demo)
+        shift
+        make_venv "$here/.venv-demo" "$here/constraints/demo.txt"
+        run demo "$@"
+        ;;
+    [a-z]*) command=$1 && shift ;;
+esac
 
 # The WanGP folder is looked for here only to find its own Python; the installer decides.
 named=${WANGP_DIR:-}
 for ((i = 1; i < $#; i++)); do
     [ "${!i}" = --wangp ] && i=$((i + 1)) && named=${!i}
 done
+named=${named//\"/}
 pythons=()
-for folder in ${named:+"$named" "$named/app"} "$here/.." "$here/../app" "$started_in"; do
+for folder in ${named:+"$named" "$named/app"} "$here/.." "$here/../app" "$started_in" \
+    "$here/../.." "$here/../../app" "$here/../../.." "$here/../../../app"; do
     [ -f "$folder/wgp.py" ] || continue
-    named=${named:-$folder}
     for environment in venv .venv env ../env env_venv env_uv env_conda; do
         pythons+=("$folder/$environment/bin/python")
     done

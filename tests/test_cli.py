@@ -1,6 +1,10 @@
 """The fixed command line: exit codes, sentences, and a plan that says what will happen."""
 
+import io
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -39,6 +43,33 @@ def test_plan_shows_which_words_hold_when(capsys, tmp_path):
     assert "30-81      1.81-5.06 s  a cat it jumps\n" in out
     assert "a dog" in out
     assert "a remark" not in out
+
+
+def test_a_pipe_gets_every_letter_whatever_the_code_page(tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("猫が跳ぶ", "utf-8")
+    command = [sys.executable, "-m", "wan2gp_svi", "plan", "--frames", "81", "--prompts"]
+    windows = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    for more in ([], ["--json"]):
+        done = subprocess.run([*command, str(prompts), *more], env=windows, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert "猫が跳ぶ" in done.stdout.decode("utf-8")
+    done = subprocess.run([*command, "猫"], env=windows, capture_output=True)
+    assert done.returncode == 2 and "猫 cannot be read" in done.stderr.decode("utf-8")
+
+
+def test_a_terminal_gets_what_it_can_show(monkeypatch, capsys, tmp_path):
+    class Terminal(io.TextIOWrapper):
+        def isatty(self):
+            return True
+
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", Terminal(shown, encoding="cp1252"))
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("é 猫", "utf-8")
+    assert main(["plan", "--frames", "81", "--prompts", str(prompts)]) == 0
+    sys.stdout.flush()
+    assert b"\xe9 \\u732b" in shown.getvalue()
 
 
 def test_overlap_is_motion_latents(capsys):

@@ -9,14 +9,15 @@ fail() { # SENTENCE
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; }
 
 find_python() { # CANDIDATE... : sets $python to the first that is Python 3.10 or newer
-    local candidate old=""
+    local candidate said old=""
     for candidate in "${PYTHON:-}" "$@" python3 python3.13 python3.12 python3.11 python3.10 python; do
         [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 || continue
         if new_enough "$candidate"; then
             python=$candidate
             return
         fi
-        old=${old:-$("$candidate" --version 2>&1 | head -n 1)}
+        # One that cannot even say its version (a broken venv, an idle pyenv shim) is passed over.
+        if said=$("$candidate" --version 2>&1); then old=${old:-$said}; fi
     done
     fail "Python 3.10 or newer is needed, and ${old:-no Python} was found. Install a newer one, or\
  name it: PYTHON=/path/to/python3 bash install.sh"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Callable, Sequence
 
@@ -118,8 +119,17 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _say_every_letter() -> None:
+    """A pipe or file gets UTF-8, whatever Windows' code page; a console what it can show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = None if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Errors are sentences, a traceback only on --debug."""
+    _say_every_letter()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments  # also behind the command's name
     args = parser().parse_args([a for a in arguments if a != "--debug"])
@@ -136,9 +146,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        how = "run again with --debug for the details"
+        if isinstance(error, ModuleNotFoundError):
+            how = "run it by install.bat or install.sh, which find WanGP's own Python"
         print(
-            f"wan2gp-svi: {args.command} failed: {error or type(error).__name__}"
-            " (run again with --debug for the details)",
+            f"wan2gp-svi: {args.command} failed: {error or type(error).__name__} ({how})",
             file=sys.stderr,
         )
         return 1

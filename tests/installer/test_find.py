@@ -29,6 +29,22 @@ def test_it_is_found_around_us(wangp, monkeypatch):
     assert find.wangp_folder(None) == wangp
 
 
+def test_a_zip_that_windows_unpacks_into_a_folder_of_its_own(wangp, tmp_path, monkeypatch):
+    for inside in ("wan2gp-svi-main/wan2gp-svi-main", "zips/wan2gp-svi-main/wan2gp-svi-main"):
+        package = wangp / inside / "wan2gp_svi" / "installer" / "find.py"
+        monkeypatch.setattr(find, "__file__", str(package))
+        assert find.wangp_folder(None) == wangp
+
+
+def test_what_windows_leaves_around_a_path_is_taken_off(wangp, monkeypatch):
+    assert find.wangp_folder(f'{wangp}/"') == wangp  # "C:\Wan GP\" reads so
+    monkeypatch.setenv("WANGP_DIR", f'"{wangp}" ')
+    assert find.wangp_folder(None) == wangp
+    monkeypatch.setenv("WANGP_DIR", '""')
+    monkeypatch.chdir(wangp)
+    assert find.wangp_folder(None) == wangp
+
+
 def test_pinokio_keeps_it_in_a_folder_of_its_own(wangp, tmp_path, monkeypatch):
     app = tmp_path / "pinokio" / "api" / "wan.git" / "app"
     app.parent.mkdir(parents=True)

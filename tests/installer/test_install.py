@@ -344,12 +344,18 @@ def test_the_copy_in_wangp_does_not_forget_what_it_lacks(wangp):
 
 
 def test_a_console_without_the_letters_of_the_path_still_shows_the_rest(wangp):
-    done = subprocess.run(
-        [sys.executable, "-m", "wan2gp_svi", "status", "--wangp", str(wangp)], cwd=REPOSITORY,
-        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "ascii"}, capture_output=True,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "wan2gp_svi", "status", "--wangp", str(wangp)]
+    environment = {"PATH": os.environ["PATH"], "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True)
     assert done.returncode == 3, done.stderr
-    assert b"W\\xe4n 2 GP & co!" in done.stdout
+    assert "Wän 2 GP & co!".encode() in done.stdout  # a pipe is no console: UTF-8
+    if os.name == "posix":
+        ours, console = os.openpty()
+        done = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=console)
+        assert done.returncode == 3
+        os.close(console)
+        assert b"W\\xe4n 2 GP & co!" in os.read(ours, 4096)
+        os.close(ours)
 
 
 def test_a_plugin_that_was_switched_off_is_mentioned(wangp, capsys):

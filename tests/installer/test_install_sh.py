@@ -90,6 +90,18 @@ def test_a_python_that_is_too_old_is_named(extension, tools):
     assert "Python 3.10 or newer is needed, and Python 3.8.1 was found." in done.stderr
 
 
+@pytest.mark.parametrize("broken", ["exit 127", "echo 'pyenv: not installed' >&2; exit 127"])
+def test_a_python_that_cannot_run_is_passed_over(extension, tools, broken):
+    (extension.parent / "wgp.py").touch()
+    fake(extension.parent / "venv" / "bin" / "python", broken)
+    done = sh(extension, tools)
+    assert done.returncode == 1
+    assert "Python 3.10 or newer is needed, and no Python was found." in done.stderr
+    fake(tools / "python3", 'case "$*" in *version_info*) exit 0 ;; esac; echo good')
+    done = sh(extension, tools)
+    assert (done.returncode, done.stdout) == (0, "good\n"), done.stderr
+
+
 def test_no_python_at_all_is_said(extension, tools):
     done = sh(extension, tools, "--demo")
     assert done.returncode == 1
@@ -133,6 +145,34 @@ def test_wangps_own_python_comes_first(extension, tools, tmp_path):
     conda = tmp_path / "conda"
     fake(conda / "bin" / "python", 'case "$*" in *version_info*) exit 0 ;; esac; echo conda')
     assert sh(extension, tools, CONDA_PREFIX=str(conda)).stdout == "conda\n"
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_the_python_of_the_folder_that_is_named(extension, tools, tmp_path, quoted):
+    (tmp_path / "Wan GP").mkdir()
+    (tmp_path / "Wan GP" / "wgp.py").touch()
+    fake(tmp_path / "Wan GP/venv/bin/python", 'case "$*" in *info*) exit 0 ;; esac; echo named')
+    folder = f'"{tmp_path}/Wan GP"' if quoted else f"{tmp_path}/Wan GP"
+    assert sh(extension, tools, WANGP_DIR=folder).stdout == "named\n"
+
+
+@pytest.mark.parametrize("inside", ["wan2gp-svi-main", "a/wan2gp-svi-main"])
+def test_a_zip_in_a_folder_of_its_own_finds_wangps_python(extension, tools, inside):
+    (extension.parent / "wgp.py").touch()
+    fake(extension.parent / "venv/bin/python", 'case "$*" in *info*) exit 0 ;; esac; echo it')
+    home = extension / inside
+    home.mkdir(parents=True)
+    for name in ("install.sh", "tools"):
+        (extension / name).rename(home / name)
+    assert sh(home, tools, cwd=tools).stdout == "it\n"
+
+
+def test_every_command_is_handed_on(extension, tools):
+    fake(tools / "python3", 'case "$*" in *info*) exit 0 ;; esac; shift 3; echo "$@"')
+    for given in (["plan", "--frames", "400"], ["lora", "inspect", "x"], ["uninstall"]):
+        assert sh(extension, tools, *given).stdout.split() == given
+    assert sh(extension, tools).stdout.split() == ["install"]
+    assert sh(extension, tools, "--json").stdout.split() == ["install", "--json"]
 
 
 def test_it_installs_for_real_from_a_folder_with_an_odd_name(extension, tools):

@@ -1,6 +1,8 @@
 """`update` on a clone of a repository made here: what git pull brings, and what stops it."""
 
+import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from installing import HOOKED, run, tree
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.installer import find
+from wan2gp_svi.installer import update as updating
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -106,6 +109,50 @@ def test_what_cannot_be_updated_is_refused(wangp, upstream, clone, tmp_path, mon
     with pytest.raises(UserError, match="is not a git checkout"):
         run("update", clone)
     assert hooked(clone) == list(HOOKED)
+
+
+def test_gits_own_reason_is_passed_on(clone, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own way to test this
+    with pytest.raises(UserError, match=r"cannot be updated\. git says: .*dubious ownership"):
+        run("update", clone)
+    monkeypatch.undo()
+    git(clone, "branch", "-q", "--unset-upstream")
+    with pytest.raises(UserError, match="follows no branch"):
+        run("update", clone)
+
+
+@pytest.mark.parametrize("before", [None, "torch\n"])
+def test_other_packages_that_a_pull_asks_for_are_said(upstream, clone, before, capsys):
+    if before is not None:
+        (upstream / "requirements.txt").write_text(before)
+        git(upstream, "add", "-f", "requirements.txt")
+        git(upstream, "commit", "-qm", "list")
+        git(clone, "pull", "-q")
+    push(upstream, "wgp.py", '"0.1 (small host)"', '"0.2"')
+    assert run("update", clone) == 0
+    assert "pip install" not in capsys.readouterr().out
+    (upstream / "requirements.txt").write_text("torch==9\n")
+    git(upstream, "add", "-f", "requirements.txt")
+    git(upstream, "commit", "-qm", "other packages")
+    python = clone / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    assert run("update", clone, json=True) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["pip"] == "venv/bin/python -m pip install -r requirements.txt"
+    assert said["said"][-1].endswith(f"In WanGP's folder, run: {said['pip']}")
+
+
+def test_the_python_of_the_pip_line_is_the_running_one_if_wangp_has_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/my python/bin/python3")
+    line = updating.pip_line(tmp_path)
+    assert line == '"/my python/bin/python3" -m pip install -r requirements.txt'
+    for environment in (tmp_path / "venv", tmp_path / ".venv"):
+        (environment / "bin").mkdir(parents=True)
+        (environment / "bin" / "python").touch()
+    monkeypatch.setattr(sys, "executable", f"{tmp_path}/wan2gp-svi/../.venv/bin/python")
+    line = updating.pip_line(tmp_path)
+    assert line == ".venv/bin/python -m pip install -r requirements.txt"
 
 
 @pytest.mark.parametrize("command", ["status", "install", "update", "uninstall"])

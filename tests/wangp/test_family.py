@@ -65,6 +65,12 @@ def test_a_vae_in_16_bits_is_remarked_on_once(runs):
     assert not [line for line in runs["mode film"].svi if "32 bits" in line]
 
 
+def test_a_mode_without_its_lora_is_remarked_on(runs):
+    """Before 10.80 the page does not show which mode is on."""
+    said = [line for line in runs["mode tom"].svi if "no LoRA has SVI" in line]
+    assert len(said) == 1
+
+
 def test_an_end_image_is_left_out_and_said(runs):
     run, without = runs["end image"], runs["mode tom"]
     assert sum("no end image" in line for line in run.svi) == 1

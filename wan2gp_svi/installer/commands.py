@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
-import io
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +18,6 @@ from wan2gp_svi.installer.find import WanGP
 from wan2gp_svi.installer.journal import Disk
 from wan2gp_svi.installer.plan import Plan
 
-MEND = f"{'python' if os.name == 'nt' else 'python3'} -m wan2gp_svi install"
-
 
 class Report:
     """What a command has to say: lines for people as it goes, or one JSON object at the end."""
@@ -30,8 +26,6 @@ class Report:
         self.as_json = as_json
         self.data: dict[str, object] = {"command": command, "extension": __version__}
         self.lines: list[str] = []
-        if isinstance(sys.stdout, io.TextIOWrapper):  # a console that lacks a letter of a path
-            sys.stdout.reconfigure(errors="backslashreplace")
 
     def say(self, text: str) -> None:
         self.lines.append(text)
@@ -72,12 +66,15 @@ def _run(command: str, args: argparse.Namespace, work: _Work, disk: Disk | None 
     root = None
     try:
         root = find.wangp_folder(args.wangp)
-        _recover(command, root, report, disk)
-        wangp = find.look(root)
-        report.data["wangp"] = wangp.as_json()
-        native = "knows SVI 2 Pro" if wangp.native_svi else "does not know SVI 2 Pro by itself"
-        report.say(f"{wangp}, in {root}; it {native}.")
-        return report.close(work(wangp, args, report, disk))
+        payload.require_own_folder(root)
+        with journal.locked(root):
+            _recover(command, root, report, disk)
+            wangp = find.look(root)
+            report.data["wangp"] = wangp.as_json()
+            native = "knows SVI 2 Pro" if wangp.native_svi else "does not know SVI 2 Pro by itself"
+            report.say(f"{wangp}, in {root}; it {native}.")
+            code = work(wangp, args, report, disk)
+        return report.close(code)
     except OSError as error:
         failed = UserError(_sentence(error, root), exit_code=1)
     except UserError as error:
@@ -109,6 +106,9 @@ def _commit(wangp: WanGP, work: Plan, report: Report, disk: Disk) -> bool:
     journal.commit(wangp.root, work.changes, work.empty, disk)
     for note in work.notes:
         report.say(note)
+    for folder in (wangp.root / name for name in work.empty):
+        if folder.is_dir() and not any(folder.iterdir()):
+            report.say(f"{folder} is in use and stays, empty; delete it when it no longer is.")
     report.data["files_changed"] = changed
     return changed > 0
 
@@ -135,7 +135,7 @@ def _install(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk)
 def _uninstall(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk) -> int:
     work = plan.uninstall(wangp.root, manifest.load(wangp.root))
     for top in (payload.PACKAGE, payload.PLUGIN):
-        _remove_bytecode(wangp.root / top, disk)
+        _remove_bytecode(wangp.root / top, report, disk)
     if _commit(wangp, work, report, disk):
         report.say("wan2gp-svi has been taken out; WanGP is as it was before.")
     else:
@@ -143,13 +143,16 @@ def _uninstall(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Dis
     return 0
 
 
-def _remove_bytecode(folder: Path, disk: Disk) -> None:
+def _remove_bytecode(folder: Path, report: Report, disk: Disk) -> None:
     """What Python itself has put beside our files when they ran."""
     for cache in sorted(folder.rglob("__pycache__")):
-        for path in cache.glob("*.pyc"):
-            disk.unlink(path)
-        if not any(cache.iterdir()):
-            disk.rmdir(cache)
+        try:
+            for path in cache.glob("*.pyc"):
+                disk.unlink(path)
+            if not any(cache.iterdir()):
+                disk.rmdir(cache)
+        except OSError:
+            report.say(f"{cache} is in use and stays; delete it when it no longer is.")
 
 
 def _status(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk) -> int:
@@ -164,7 +167,7 @@ def _status(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk) 
     for text in (*found.problems, *found.notes):
         report.say(f"- {text}")
     if found.code == condition.DAMAGED:
-        report.say(f"To mend it, run the install script again (or, in WanGP's folder: {MEND}).")
+        report.say("To mend it, run the install script (install.bat or install.sh) again.")
     return found.code
 
 
@@ -179,6 +182,7 @@ def _update(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk) 
         report.say("WanGP is the newest already, and wan2gp-svi is in it.")
         return 0
     updating.require_places(root, all_hooks)
+    needed = updating.requirements(root)
     _commit(wangp, plan.hooks_out(root, old), report, disk)
     pulled = updating.pull(root)
     newer = _hooks_back(root, report, disk)
@@ -189,6 +193,9 @@ def _update(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk) 
         )
     report.data["wangp"] = newer.as_json()
     report.say(f"WanGP has been updated to {newer}, and the hooks are in again.")
+    if updating.requirements(root) != needed:
+        report.data["pip"] = updating.pip_line(root)
+        report.say(f"It needs other packages now. In WanGP's folder, run: {report.data['pip']}")
     return 0
 
 

@@ -45,7 +45,8 @@ def wangp_folder(asked: str | None) -> Path:
 
     Raises UserError when what was named is not WanGP, or nothing was and none is around.
     """
-    for named, source in ((asked, "--wangp"), (os.environ.get("WANGP_DIR"), "WANGP_DIR")):
+    for given, source in ((asked, "--wangp"), (os.environ.get("WANGP_DIR"), "WANGP_DIR")):
+        named = (given or "").strip(' "')  # Windows hands "C:\Wan GP\" on as C:\Wan GP"
         if named:
             found = _wangp_in(Path(named).expanduser())
             if found is None:
@@ -65,10 +66,11 @@ def wangp_folder(asked: str | None) -> Path:
 
 
 def _around() -> Iterator[Path]:
-    package = Path(__file__).resolve().parent.parent
-    yield package.parent  # a package that was copied into WanGP
-    yield package.parent.parent  # this project's folder inside WanGP
+    inside, *above = Path(__file__).resolve().parent.parent.parents
+    yield inside  # a package that was copied into WanGP
+    yield from above[:1]  # this project's folder inside WanGP
     yield Path.cwd()
+    yield from above[1:3]  # a zip unpacks it into a folder or two of its own
 
 
 def _wangp_in(folder: Path) -> Path | None:

@@ -9,19 +9,30 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import json
 import os
 import stat
+import sys
+import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from wan2gp_svi.errors import UserError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 STATE = ".wan2gp_svi"  # git ignores it in every WanGP (`.*`), and `git reset --hard` leaves it
 _JOURNAL = f"{STATE}/journal.json"
 _TEMPORARY = ".wan2gp_svi-new"
+_LOCK = ".wan2gp_svi-lock"
+_TRIES, _PAUSE = 11, 0.2  # two seconds; a virus scanner rarely needs one
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,9 @@ class Change:
 class Disk:
     """Every step that changes the disk goes through here, so that a test can stop at any."""
 
+    windows = os.name == "nt"
+    wait = staticmethod(time.sleep)
+
     def write(self, path: Path, data: bytes, mode: int | None, sync: bool) -> None:
         with path.open("wb") as file:
             file.write(data)
@@ -47,25 +61,98 @@ class Disk:
             path.chmod(mode)
 
     def replace(self, source: Path, target: Path) -> None:
-        try:
-            source.replace(target)
-        except PermissionError:
-            # Windows does not replace a file that is marked read-only; the new one keeps the mark.
-            if os.name != "nt" or not target.exists():
-                raise
-            target.chmod(stat.S_IWRITE)
-            source.replace(target)
+        self._until_free(lambda: source.replace(target), target)
 
     def unlink(self, path: Path) -> None:
-        if os.name == "nt" and path.exists():
-            path.chmod(stat.S_IWRITE)
-        path.unlink(missing_ok=True)
+        self._until_free(lambda: path.unlink(missing_ok=True), path)
 
     def mkdir(self, path: Path) -> None:
         path.mkdir(exist_ok=True)
 
     def rmdir(self, path: Path) -> None:
         path.rmdir()
+
+    def _until_free(self, step: Callable[[], object], path: Path) -> None:
+        """Windows refuses while a scanner looks at the file, and when it is marked read-only."""
+        if not self.windows:
+            step()
+            return
+        mode = _mode(path)
+        mark = mode if mode is not None and not mode & stat.S_IWRITE else None
+        if mark is not None:
+            path.chmod(mark | stat.S_IWRITE)
+        for left in reversed(range(_TRIES)):
+            try:
+                step()
+                return
+            except PermissionError:
+                if left:
+                    self.wait(_PAUSE)
+                    continue
+                if mark is not None:
+                    path.chmod(mark)
+                raise
+
+
+@contextlib.contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """One run at a time in this WanGP folder; the lock ends with the process that holds it.
+
+    Raises UserError when another run holds it. Where there can be no lock (the folder cannot be
+    written, its drive knows none) the run goes on without: what it cannot do fails by itself.
+    """
+    path = root / _LOCK
+    file = _open_locked(path)
+    try:
+        yield
+    finally:
+        if file is not None and os.name == "nt":
+            file.close()  # Windows removes no open file, and none that the next run has opened
+            with contextlib.suppress(OSError):
+                path.unlink()
+        elif file is not None:
+            with contextlib.suppress(OSError):
+                path.unlink()  # while it is locked: afterwards it could be the next run's
+            file.close()
+
+
+def _open_locked(path: Path) -> BinaryIO | None:
+    for _ in range(_TRIES):
+        try:
+            file = path.open("ab")
+        except OSError:
+            return None
+        if not _lock(file):
+            file.close()
+            raise UserError(
+                f"Another run of wan2gp-svi is at work in {path.parent}. Wait until it is done,"
+                " then try again.",
+                exit_code=1,
+            )
+        if os.name == "nt" or _is_at(path, file):
+            _keep_owner(path, path.parent)
+            return file
+        file.close()  # its holder removed it between our opening and our locking
+    return None
+
+
+def _lock(file: BinaryIO) -> bool:
+    """False when another process has it; a drive that knows no locks refuses nobody."""
+    try:
+        if sys.platform == "win32":
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EAGAIN)
+    return True
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except OSError:
+        return False
 
 
 def commit(root: Path, changes: Sequence[Change], empty: Sequence[str], disk: Disk) -> None:
@@ -106,19 +193,20 @@ def recover(root: Path, disk: Disk) -> str | None:
         disk.unlink(undecided)  # the decision was never made
     try:
         plan = json.loads(journal.read_bytes())
+        going = plan["going"]
+        changes = [_unpacked(packed) for packed in plan["changes"]]
+        make, empty = ([root / name for name in plan[key]] for key in ("make", "empty"))
     except FileNotFoundError:
         _tidy(root, disk)
         return None
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError, zlib.error) as error:
         raise UserError(
             f"{journal} is damaged, so what was begun cannot be finished from it. Delete that"
             " file, then run install or uninstall again: both mend what is half done."
         ) from error
-    changes = [_unpacked(packed) for packed in plan["changes"]]
-    make, empty = ([root / name for name in plan[key]] for key in ("make", "empty"))
     said = "A run that was stopped half way has been finished."
     failed: OSError | None = None
-    if plan["going"] == "forward":
+    if going == "forward":
         try:
             if all(_read(root / c.path) in (c.old, c.new) for c in changes):
                 for folder in make:
@@ -127,12 +215,12 @@ def recover(root: Path, disk: Disk) -> str | None:
                 _remove_empty(empty, disk)
                 disk.unlink(journal)
             else:
-                plan["going"] = "back"
+                going = "back"
         except OSError as error:
-            failed, plan["going"] = error, "back"
-        if plan["going"] == "back":
-            _decide(root, plan, disk)
-    if plan["going"] == "back":
+            failed, going = error, "back"
+        if going == "back":
+            _decide(root, {**plan, "going": going}, disk)
+    if going == "back":
         for folder in empty:
             _make(folder, disk)
         back = [Change(c.path, c.new, c.old, c.mode) for c in reversed(changes)]
@@ -183,15 +271,15 @@ def _make(folder: Path, disk: Disk) -> None:
 
 
 def _remove_empty(folders: Sequence[Path], disk: Disk) -> None:
+    """An empty folder is a trace, too, but one that a terminal stands in is no reason to fail."""
     for folder in reversed(folders):
-        if folder.is_dir() and not any(folder.iterdir()):
-            disk.rmdir(folder)
+        with contextlib.suppress(OSError):
+            if folder.is_dir() and not any(folder.iterdir()):
+                disk.rmdir(folder)
 
 
 def _tidy(root: Path, disk: Disk) -> None:
-    """An empty folder of ours is a trace, too, but no reason to fail."""
-    with contextlib.suppress(OSError):
-        _remove_empty([root / STATE], disk)
+    _remove_empty([root / STATE], disk)
 
 
 def unfinished(root: Path) -> bool:

@@ -8,6 +8,11 @@ from wan2gp_svi.errors import UserError
 
 PACKAGE = "wan2gp_svi"
 PLUGIN = "plugins/wan2gp-svi"
+OWN_FOLDERS = (
+    PACKAGE,
+    PLUGIN,
+    *(f"profiles/svi_{name}" for name in ("2_pro", "wan_2_1", "wan_2_2")),
+)
 _PACKAGE_FOLDER = Path(__file__).resolve().parent.parent
 _LEFT_OUT = {"__pycache__", "demo", "payload"}  # the demo is for machines without WanGP
 
@@ -24,6 +29,19 @@ def source_folder() -> Path:
         "The folder patches/ of wan2gp-svi is missing, so nothing can be installed. Run the"
         " install script from the whole folder of wan2gp-svi."
     )
+
+
+def require_own_folder(root: Path) -> None:
+    """Raises UserError when this project lies where its copy goes: one would eat the other."""
+    project = _PACKAGE_FOLDER.parent
+    copied = (_PACKAGE_FOLDER / "payload" / "patches" / "series").is_file()
+    loose = project == root and not copied and (root / "patches" / "series").is_file()
+    if loose or any(project.is_relative_to(root / name) for name in (PACKAGE, PLUGIN)):
+        raise UserError(
+            f"wan2gp-svi lies in {project}, where its files and those that it installs would mix."
+            f" Put it in a folder of its own inside WanGP ({root / 'wan2gp-svi'}), and run the"
+            " install script there."
+        )
 
 
 def is_copy_in(root: Path) -> bool:
@@ -45,9 +63,16 @@ def files(source: Path) -> dict[str, bytes]:
             if path.is_file():
                 below = path.relative_to(source)
                 found[f"{PACKAGE}/payload/{below.as_posix()}"] = path.read_bytes()
-    for path in sorted((source / "profiles").glob("*/**/*.json")):
-        found[path.relative_to(source / "profiles").as_posix()] = path.read_bytes()
+    found |= profiles(source / "profiles")
     for path in sorted((_PACKAGE_FOLDER / "plugin" / "entry").glob("*")):
         if path.is_file():
             found[f"{PLUGIN}/{path.name}"] = path.read_bytes()
     return found
+
+
+def profiles(folder: Path) -> dict[str, bytes]:
+    """The profiles and finetunes of a folder `profiles/`, by the paths that they have in WanGP."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.glob("*/**/*.json"))
+    }

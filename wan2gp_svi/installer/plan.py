@@ -33,17 +33,20 @@ def install(wangp: WanGP, source: Path, old: Manifest | None) -> Plan:
     Raises UserError when a place does not resolve, or a file is in the way.
     """
     root, plan, new = wangp.root, Plan(), Manifest(extension=__version__, wangp=str(wangp))
-    if old is not None and payload.is_copy_in(root):
-        _require_whole_copy(root, old, plan)
+    known, wanted = old or _rebuilt(root), payload.files(source)
+    if payload.is_copy_in(root):
+        if old is not None:
+            _require_whole_copy(root, old, plan)
+        # What else lies in the copy's folder (desktop.ini, errors.py.edited) came from others.
+        wanted = {name: data for name, data in wanted.items() if name in known.added}
     all_hooks = hooks.load(source / "patches")
     new.hooks = hooks.number(all_hooks)
-    _add_files(root, payload.files(source), old or Manifest(), plan, new)
+    _add_files(root, wanted, known, plan, new)
     _put_hooks_in(wangp, all_hooks, plan, new)
-    _drop_files(root, set(old.added) - set(new.added) if old else set(), old, plan)
+    _drop_files(root, set(known.added) - set(new.added), known, plan)
     new.added = dict(sorted(new.added.items()))
-    new.folders = sorted(
-        {*(old.folders if old else []), *journal.missing_folders(root, list(new.added))}
-    )
+    made = journal.missing_folders(root, list(new.added))
+    new.folders = sorted({*known.folders, *made, *_own_folders(new.added)})
     _change_exclude(root, new.added, plan)
     _change_config(root, config.enable, plan)
     _change(root, manifest.PATCH, plan.patch, plan)
@@ -53,14 +56,12 @@ def install(wangp: WanGP, source: Path, old: Manifest | None) -> Plan:
 
 def uninstall(root: Path, old: Manifest | None) -> Plan:
     """Everything of ours out again; what its user has edited stays, and is named in the notes."""
-    plan = Plan()
-    names = set(old.patched if old else ()) | patched_files()
-    for name in sorted(names):
-        _take_hooks_out(root, name, old, plan)
-    added = old.added if old else _looks_ours(root)
-    _drop_files(root, set(added), old or Manifest(added=added), plan)
-    plan.empty = list(old.folders) if old else _own_folders(added)
-    for name in sorted(set(_looks_ours(root)) - set(added)):
+    plan, known = Plan(), old or _rebuilt(root)
+    for name in sorted({*known.patched, *patched_files()}):
+        _take_hooks_out(root, name, known, plan)
+    _drop_files(root, known.added, known, plan)
+    plan.empty = list(known.folders)
+    for name in sorted(_in_package(root) - set(known.added)):
         plan.notes.append(f"{name} is not from wan2gp-svi and stays.")
     _change_exclude(root, None, plan)
     _change_config(root, config.disable, plan)
@@ -146,11 +147,11 @@ def without_hooks(root: Path, name: str, current: bytes) -> tuple[bytes, list[by
         ) from error
 
 
-def _take_hooks_out(root: Path, name: str, old: Manifest | None, plan: Plan) -> None:
+def _take_hooks_out(root: Path, name: str, old: Manifest, plan: Plan) -> None:
     path, current = read_inside(root, name)
     if current is None:
         return
-    hashes = old.patched.get(name) if old else None
+    hashes = old.patched.get(name)
     if hashes and digest(current) == hashes["after"]:
         base = _reversed(root, name, current)
         if base is not None and digest(base) == hashes["before"]:
@@ -176,7 +177,6 @@ def _reversed(root: Path, name: str, current: bytes) -> bytes | None:
 def _add_files(
     root: Path, wanted: dict[str, bytes], old: Manifest, plan: Plan, new: Manifest
 ) -> None:
-    ours = _looks_ours(root)
     for name, data in wanted.items():
         in_package = name.startswith((f"{payload.PACKAGE}/", f"{payload.PLUGIN}/"))
         try:
@@ -186,17 +186,17 @@ def _add_files(
                 raise
             plan.notes.append(f"Not copied: {error}")
             continue
-        known = old.added.get(name)
+        known, in_own = old.added.get(name), _in_own_folder(name)
         if current is None or current == data:
-            if current is None or known or in_package:
+            if current is None or known or in_own:
                 new.added[name] = digest(data)
         elif known and digest(current) != known and not in_package:
             new.added[name] = known
             plan.notes.append(f"{name} has been edited and stays as it is.")
             continue
-        elif known or name in ours:
+        elif known or in_own:
             new.added[name] = digest(data)
-            if known and digest(current) != known:
+            if digest(current) != known:
                 kept = f"{path}.edited"
                 plan.changes.append(Change(kept, read_inside(root, kept)[1], current))
                 plan.notes.append(f"{name} had been edited; that is kept as {kept}.")
@@ -224,28 +224,58 @@ def _require_whole_copy(root: Path, old: Manifest, plan: Plan) -> None:
             plan.notes.append(f"{name} was edited since it was installed, and is left so.")
 
 
-def _looks_ours(root: Path) -> dict[str, str]:
-    """The files of a copied package whose manifest was lost; nothing when it is not our package."""
-    found: dict[str, str] = {}
-    if (root / payload.PACKAGE / "payload" / "patches" / "series").is_file():
-        for top in (payload.PACKAGE, payload.PLUGIN):
-            for path in sorted((root / top).rglob("*")):
-                if path.is_file() and path.suffix != ".pyc":
-                    found[path.relative_to(root).as_posix()] = digest(path.read_bytes())
-    return found
+def _rebuilt(root: Path) -> Manifest:
+    """What a lost manifest said of the files added, read from the copy; empty without a copy.
+
+    The package's files are ours as they are. A profile is ours as the copy of it in the package
+    is: where they differ its user has edited it.
+    """
+    copy = root / payload.PACKAGE
+    added = {
+        name: digest((root / name).read_bytes())
+        for name in _in_package(root)
+        if not name.endswith(".edited")
+    }
+    if added:
+        for name, data in payload.profiles(copy / "payload" / "profiles").items():
+            added[name] = digest(data)
+    return Manifest(added=added, folders=_own_folders(added))
+
+
+def _in_package(root: Path) -> set[str]:
+    """All files in the folder of our package, and those in the plugin's that the package brings."""
+    copy = root / payload.PACKAGE
+    if not any((copy / name).is_file() for name in ("__init__.py", "payload/patches/series")):
+        return set()  # not our package, or what somebody kept of it
+    found = {*copy.rglob("*")}
+    found |= {root / payload.PLUGIN / path.name for path in (copy / "plugin/entry").glob("*")}
+    return {
+        path.relative_to(root).as_posix()
+        for path in found
+        if path.is_file() and path.suffix != ".pyc"
+    }
+
+
+def _in_own_folder(name: str) -> bool:
+    return any(name == own or name.startswith(f"{own}/") for own in payload.OWN_FOLDERS)
 
 
 def _own_folders(added: Iterable[str]) -> list[str]:
-    """The folders of these files that are certainly ours: the package's and the plugin's."""
+    """The folders of these files that are certainly ours, whoever has made them."""
     folders = {str(folder) for name in added for folder in PurePosixPath(name).parents}
-    tops = (payload.PACKAGE, payload.PLUGIN)
-    return sorted(f for f in folders if f in tops or f.startswith(tuple(f"{t}/" for t in tops)))
+    return sorted(filter(_in_own_folder, folders))
 
 
-def _drop_files(root: Path, names: Iterable[str], old: Manifest | None, plan: Plan) -> None:
+def _drop_files(root: Path, names: Iterable[str], old: Manifest, plan: Plan) -> None:
     for name in sorted(names):
-        path, current = read_inside(root, name)
-        if current is None or old is None:
+        try:
+            path, current = read_inside(root, name)
+        except UserError as error:
+            if name.startswith(f"{payload.PACKAGE}/"):
+                raise
+            plan.notes.append(f"Not removed: {error}")
+            continue
+        if current is None:
             continue
         if digest(current) == old.added[name]:
             plan.changes.append(Change(path, current, None))
@@ -274,7 +304,15 @@ def _change_exclude(root: Path, added: Iterable[str] | None, plan: Plan) -> None
 
 
 def _change_config(root: Path, edit: Callable[[bytes], bytes], plan: Plan) -> None:
-    path, current = read_inside(root, config.CONFIG)
+    """The plugin only tells of lost hooks, so a configuration out of reach stops nothing."""
+    try:
+        path, current = read_inside(root, config.CONFIG)
+    except UserError as error:
+        switched = "on" if edit is config.enable else "off"
+        plan.notes.append(
+            f"The plugin that tells of lost hooks was not switched {switched}: {error}"
+        )
+        return
     if current is not None:
         plan.changes.append(Change(path, current, edit(current)))
     elif edit is config.enable:

@@ -35,18 +35,15 @@ def status(wangp: WanGP, source: Path) -> Status:
         said = _hooks_in(wangp, name, [h for h in all_hooks if h.file == name], known, found)
         gone += said
     if known is None:
-        package = (wangp.root / payload.PACKAGE / "payload").is_dir()
+        package = (wangp.root / payload.PACKAGE / "__init__.py").is_file()
         if gone == len(names) and not package:
             return Status(NOT_INSTALLED)
-        found.problems.insert(0, "what was installed is not known: its manifest is missing")
+        found.problems.insert(
+            0, "what was installed is not known: its manifest is missing, or cannot be read"
+        )
     else:
         _files_in(wangp.root, known, found)
-        _, settings = plan.read_inside(wangp.root, config.CONFIG)
-        if settings is not None and config.enable(settings) != settings:
-            found.notes.append(
-                "WanGP does not load the plugin that tells when an update takes the hooks; to let"
-                " it, install again while WanGP is closed"
-            )
+        _plugin_in(wangp.root, found)
         if known.extension != __version__ or known.hooks != hooks.number(all_hooks):
             found.notes.append(
                 f"wan2gp-svi {known.extension} with hooks {known.hooks} is installed; this is"
@@ -82,6 +79,19 @@ def _hooks_in(
     except UserError as error:
         found.problems.append(str(error))
     return False
+
+
+def _plugin_in(root: Path, found: Status) -> None:
+    try:
+        _, settings = plan.read_inside(root, config.CONFIG)
+    except UserError as error:
+        found.notes.append(str(error))
+        return
+    if settings is not None and config.enable(settings) != settings:
+        found.notes.append(
+            "WanGP does not load the plugin that tells when an update takes the hooks; to let"
+            " it, install again while WanGP is closed"
+        )
 
 
 def _files_in(root: Path, known: Manifest, found: Status) -> None:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from wan2gp_svi import __version__
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.installer import hooks, places
 from wan2gp_svi.installer.hooks import Hook
+
+# Where the Python that runs WanGP lies, as seen from WanGP's folder; install.sh and install.bat
+# look in the same places.
+_ENVIRONMENTS = (
+    *("venv", ".venv", "env", "../env", "env_venv", "env_uv", "env_conda"),
+    *("python_embeded", "../python_embeded"),
+)
+_PYTHONS = ("bin/python", "Scripts/python.exe", "python.exe")
 
 
 def require_checkout(root: Path) -> None:
@@ -22,11 +33,14 @@ def require_checkout(root: Path) -> None:
         )
     if shutil.which("git") is None:
         raise UserError("git was not found, and WanGP is updated with it. Install git first.")
-    if git(root, "rev-parse", "--abbrev-ref", "@{upstream}").returncode:
+    asked = git(root, "rev-parse", "--abbrev-ref", "@{upstream}")
+    if b"no upstream" in asked.stderr or b"HEAD does not point" in asked.stderr:
         raise UserError(
             f"WanGP in {root} follows no branch of a remote repository, so there is nothing to"
             " pull. Choose its branch first: git checkout main"
         )
+    if asked.returncode:
+        raise UserError(f"WanGP in {root} cannot be updated. {reason(asked)}", exit_code=1)
 
 
 def fetch(root: Path) -> bool:
@@ -60,6 +74,31 @@ def require_places(root: Path, all_hooks: list[Hook]) -> None:
 
 def pull(root: Path) -> subprocess.CompletedProcess[bytes]:
     return git(root, "pull", "--ff-only", "--quiet")
+
+
+def requirements(root: Path) -> bytes:
+    """WanGP's list of the packages it needs."""
+    path = root / "requirements.txt"
+    return path.read_bytes() if path.is_file() else b""
+
+
+def pip_line(root: Path) -> str:
+    """What a terminal in WanGP's folder runs to get those packages for WanGP's own Python."""
+    path = str(_python(root))
+    with contextlib.suppress(ValueError):  # on another drive
+        path = min(path, os.path.relpath(path, root), key=len)
+    # Seen from there it seldom has a space: PowerShell would not run it between quotes.
+    if not re.fullmatch(r"[\w./\\:~-]+", path):
+        path = f'"{path}"'
+    return f"{path} -m pip install -r requirements.txt"
+
+
+def _python(root: Path) -> Path:
+    """The Python of WanGP's environment; the one that runs this where it is one, or none is."""
+    running = Path(os.path.normpath(sys.executable))
+    everywhere = [root / folder / name for folder in _ENVIRONMENTS for name in _PYTHONS]
+    own = [Path(os.path.normpath(path)) for path in everywhere if path.is_file()]
+    return running if running in own or not own else own[0]
 
 
 def reason(failed: subprocess.CompletedProcess[bytes]) -> str:

@@ -7,7 +7,6 @@ package, which git does not know, stays. Only a plugin runs then.
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 _MARK = b"# >>> wan2gp-svi"
@@ -31,12 +30,14 @@ def files_without_hooks(root: Path) -> list[str]:
 
 
 def sentence(root: Path) -> str | None:
-    """What to tell the user, with the one command that mends it; None when all is well."""
+    """What to tell the user, as Markdown, and what mends it; None when all is well."""
     lost = files_without_hooks(root)
     if not lost:
         return None
+    files = ", ".join(f"`{name}`" for name in lost)  # between backticks a backslash stays
     return (
         "wan2gp-svi is here, but WanGP has lost its hooks, probably to an update, so SVI does not"
-        f" work ({', '.join(lost)}). To mend it: close WanGP, open a terminal in {root}, run"
-        f' "{sys.executable}" -m wan2gp_svi install , and start WanGP again.'
+        " work. To mend it: close WanGP, run `install.bat` (Windows) or `install.sh` (Linux) again"
+        f" in the folder of wan2gp-svi that you put into `{root}`, and start WanGP again."
+        f" (Without hooks: {files}.)"
     )

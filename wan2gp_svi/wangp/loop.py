@@ -134,6 +134,12 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
     ends = "E" in (given["image_prompt_type"] or "") and bool(given["image_end"])
     if ends and mode.motion_frames:
         print(f"[SVI] {mode.name} knows no end image: it is left out")
+    named = [str(lora).lower() for lora in given["activated_loras"] or []]
+    if mode.motion_frames and not any("svi" in lora for lora in named):
+        print(
+            f"[SVI] {mode.name} is on, but no LoRA has SVI in its name: apply one of its profiles,"
+            " or the profile SVI Off"
+        )
     size = Size(
         floor_frames(int(given["sliding_window_size"] or 81)),
         settings.motion_latents,

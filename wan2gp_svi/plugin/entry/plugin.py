@@ -19,7 +19,7 @@ class SVIPlugin(WAN2GPPlugin):
         self.name = "wan2gp-svi"
         self.version = "0.1.0"
         self.description = "Stable Video Infinity: long videos that do not drift"
-        self.uninstallable = False  # `python -m wan2gp_svi uninstall` takes it out
+        self.uninstallable = False  # `install.bat uninstall` or `install.sh uninstall` takes it out
 
     def setup_ui(self):
         text = hooks_lost.sentence(Path.cwd()) if hooks_lost else None
