@@ -287,6 +287,20 @@ def test_a_link_inside_the_folder_stays_a_link(wangp):
     assert tree(wangp) == before
 
 
+def test_a_newer_extension_that_is_not_installed_yet_is_noticed(wangp, monkeypatch, capsys):
+    run("install", wangp)
+    assert run("status", wangp) == 0
+    assert "run the install script again" not in capsys.readouterr().out
+    files = payload.files
+
+    def newer(source):
+        return {**files(source), "wan2gp_svi/errors.py": b"newer"}
+
+    monkeypatch.setattr(payload, "files", newer)
+    assert run("status", wangp) == 0
+    assert "run the install script again" in capsys.readouterr().out
+
+
 def test_git_status_shows_only_the_four_files(wangp):
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):

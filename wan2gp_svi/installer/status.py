@@ -49,9 +49,20 @@ def status(wangp: WanGP, source: Path) -> Status:
                 f"wan2gp-svi {known.extension} with hooks {known.hooks} is installed; this is"
                 f" {__version__} with hooks {hooks.number(all_hooks)}"
             )
+        elif _is_another(payload.files(source), known):
+            found.notes.append(
+                "the extension's folder holds other files than were installed; to have those, run"
+                " the install script again"
+            )
     if found.problems:
         found.code = DAMAGED
     return found
+
+
+def _is_another(files: dict[str, bytes], known: Manifest) -> bool:
+    """Whether the extension's own folder has other files than it had when they were copied."""
+    both = ((known.added[name], data) for name, data in files.items() if name in known.added)
+    return any(was != digest(data) for was, data in both)
 
 
 def _hooks_in(
