@@ -432,7 +432,11 @@ def _custom_settings(
 def _settings_read(
     namespace: dict[str, Any], original: Callable[..., tuple], state, file_path, *args, **kwargs
 ) -> tuple:
-    current = namespace["get_model_settings"](state, namespace["get_state_model_type"](state)) or {}
+    try:
+        model_type = namespace["get_state_model_type"](state)
+        current = namespace["get_model_settings"](state, model_type) or {}
+    except (KeyError, TypeError):  # no model has been chosen yet
+        current = {}
     before, prompts = current.get("custom_settings"), current.get("multi_prompts_gen_type")
     found, *rest = original(state, file_path, *args, **kwargs)
     if not isinstance(found, dict):
