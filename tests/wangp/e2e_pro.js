@@ -46,15 +46,19 @@ onPage(port, 2400, 1900, async (page) => {
     for (const match of status.matchAll(/Sliding Window \d+\/\d+/g)) if (!seen.includes(match[0])) seen.push(match[0]);
     if (i === 5) await page.screenshot({ path: `${shots}/running.png` });
   }
-  await page.waitForTimeout(15000);
-  const played = await page.evaluate(async () => {
-    const v = [...document.querySelectorAll('video')].filter((x) => /_seed/.test(decodeURI(x.currentSrc || x.src))).pop();
-    if (!v) return null;
-    v.muted = true;
-    try { await v.play(); } catch (e) { return { error: String(e) }; }
-    await new Promise((r) => setTimeout(r, 3500));
-    return { duration: v.duration, time: v.currentTime, width: v.videoWidth, height: v.videoHeight };
-  });
+  // The gallery shows the last video when WanGP gets to it; until then it is that of window 2.
+  let played = null;
+  for (let i = 0; i < 60 && !(played && played.duration > 40 / 16); i++) {
+    await page.waitForTimeout(3000);
+    played = await page.evaluate(async () => {
+      const v = [...document.querySelectorAll('video')].filter((x) => /_seed/.test(decodeURI(x.currentSrc || x.src))).pop();
+      if (!v) return null;
+      v.muted = true;
+      try { await v.play(); } catch (e) { return { error: String(e) }; }
+      await new Promise((r) => setTimeout(r, 3500));
+      return { duration: v.duration, time: v.currentTime, width: v.videoWidth, height: v.videoHeight };
+    });
+  }
   await page.screenshot({ path: `${shots}/done.png` });
   console.log(JSON.stringify({ models, budget, sizes, seen, played }));
 });
