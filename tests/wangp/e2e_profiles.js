@@ -30,7 +30,12 @@ onPage(port, 1500, 2200, async (page) => {
       const toast = page.locator('[data-testid=toast-body]').first();
       await toast.waitFor({ timeout: 20000 }).catch(() => null);
       const told = await page.$$eval('[data-testid=toast-body]', (t) => t.map((x) => x.innerText));
-      await page.waitForTimeout(9000);
+      for (let i = 0, last = ''; i < 20; i++) {  // events follow each other: until nothing changes
+        await page.waitForTimeout(4000);
+        const now = JSON.stringify(await read());
+        if (now === last) break;
+        last = now;
+      }
       let fields = {};
       for (const tab of ['General', 'LoRAs', 'Sliding Window']) {
         await page.getByRole('tab', { name: tab }).first().click();

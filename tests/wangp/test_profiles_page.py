@@ -60,7 +60,8 @@ def differences(profile, fields):
         if not same:
             wrong[key] = (wanted, found)
     if profile["guidance_phases"] > 1:
-        level = shown("Model / Guidance Switch Threshold") or shown("Phase 1-2")
+        two = profile["guidance_phases"] == 2  # the label tells what the page has come to
+        level = shown("Model / Guidance Switch Threshold" if two else "Phase 1-2")
         if float(level or -1) != profile["switch_threshold"]:
             wrong["switch_threshold"] = (profile["switch_threshold"], level)
     if shown("Guidance Phases") != PHASES[profile["guidance_phases"]]:
