@@ -19,6 +19,7 @@ from typing import Any
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.handover import HandOver, load, path_beside
 from wan2gp_svi.svi.prompts import until
+from wan2gp_svi.svi.windows import Size
 from wan2gp_svi.wangp.continuing import before
 
 WANGPS_OWN = os.pathsep.join(
@@ -93,12 +94,13 @@ def redo_settings(
     if prompt is None and len(last.prompts) == last.windows:
         prompt = until(last.prompts[window - 1], ends[window - 1] / last.fps)
     added = ends[window - 1] - ends[window - 2]
-    size, discard = last.window_frames, int(settings.get("sliding_window_discard_last_frames") or 0)
-    generated = added + 1 + 4 * last.motion_latents + discard
-    if generated > size:  # it fitted one window by itself, which then discards nothing
+    discard = int(settings.get("sliding_window_discard_last_frames") or 0)
+    full = Size(last.window_frames, last.motion_latents, discard)
+    size = full.frames
+    if added > full.adds:  # it fitted one window by itself, which then discards nothing
         discard = 0
     elif discard:
-        size = generated
+        size -= full.adds - added
     settings.update(
         image_prompt_type="V",
         video_prompt_type=letters.replace("K", "").replace("I", ""),

@@ -465,16 +465,18 @@ def test_a_deleted_videos_file_goes_and_others_stay(place: Place) -> None:
     assert left == {"other.mp4", "other.svi.safetensors", "new.svi.safetensors"}
 
 
+def keep_the_last_only(video_path, configs, gen) -> None:
+    """WanGP's, where the user keeps no intermediate videos."""
+    for old in gen["file_list"]:
+        Path(old).unlink()
+    gen["file_list"] = [video_path]
+
+
 @pytest.mark.parametrize(
     ("keep", "left"), [(0, {3}), (1, {2, 3}), (2, {1, 2, 3}), (9, {*range(4)})]
 )
 def test_the_newest_of_deleted_videos_can_stay(tmp_path: Path, keep: int, left: set[int]) -> None:
     runs.set_current(a_run(settings=Settings(keep=keep)))
-
-    def record(video_path, configs, gen):
-        for old in gen["file_list"]:
-            Path(old).unlink()
-        gen["file_list"] = [video_path]
 
     gen: dict = {"file_list": []}
     try:
@@ -482,7 +484,7 @@ def test_the_newest_of_deleted_videos_can_stay(tmp_path: Path, keep: int, left: 
             video = tmp_path / f"{k}.mp4"
             video.write_bytes(b"video")
             save(make(), path_beside(video))
-            continuing.recorded({}, record, str(video), {}, gen)
+            continuing.recorded({}, keep_the_last_only, str(video), {}, gen)
     finally:
         runs.set_current(None)
     assert {int(p.name[0]) for p in tmp_path.glob("*.svi.safetensors")} == left
@@ -508,17 +510,12 @@ def test_a_name_used_again_is_not_deleted_later(tmp_path: Path) -> None:
     runs.set_current(run)
     names = ["clip.mp4", "clip(2).mp4", "clip.mp4", "clip(2).mp4"]
 
-    def record(video_path, configs, gen):
-        for old in gen["file_list"]:
-            Path(old).unlink()
-        gen["file_list"] = [video_path]
-
     gen: dict = {"file_list": []}
     try:
         for name in names:
             (tmp_path / name).write_bytes(b"video")
             save(make(), path_beside(tmp_path / name))
-            continuing.recorded({}, record, str(tmp_path / name), {}, gen)
+            continuing.recorded({}, keep_the_last_only, str(tmp_path / name), {}, gen)
             assert path_beside(tmp_path / name).exists()
     finally:
         runs.set_current(None)

@@ -182,9 +182,9 @@ def begin(namespace: dict[str, Any], given: dict[str, Any], mode: Mode) -> Run:
         "sliding_window_overlap": size.overlap,
         "sliding_window_discard_last_frames": 0,
     }
-    if path is not None and _same_budget(namespace, given, path):
-        _, width, height, _ = namespace["get_video_info"](path)
-        changed["resolution"] = f"{width}x{height}"
+    own_size = None if path is None else _own_size(namespace, given, path)
+    if own_size is not None:
+        changed["resolution"] = own_size
     run.asked = {name: given[name] for name in changed}
     if handover is not None and given["seed"] in (-1, None):
         changed["seed"] = handover.base_seed
@@ -250,7 +250,8 @@ def _source_path(namespace: dict[str, Any], given: Mapping[str, Any]) -> str | N
         return made[-1]
     folder = namespace["save_path"]
     host = inspect.unwrap(namespace[_generator(namespace)])
-    kinds = [kind for kind in ("*.mp4", "*.mov", "*.mkv") if kind in host.__code__.co_consts]
+    every = ("*.mp4", "*.mov", "*.mkv")  # .mp4 only, in older versions
+    kinds = [kind for kind in every if kind in host.__code__.co_consts] or every
     found = [
         path
         for kind in kinds
@@ -269,8 +270,8 @@ def _frames(namespace: dict[str, Any], path: str, given: Mapping[str, Any], fps:
     return max(frames, 1)
 
 
-def _same_budget(namespace: dict[str, Any], given: Mapping[str, Any], path: str) -> bool:
-    """Whether WanGP would give the video continued another size by rounding only.
+def _own_size(namespace: dict[str, Any], given: Mapping[str, Any], path: str) -> str | None:
+    """The size of the video continued where WanGP would give it another by rounding only.
 
     By default it takes the resolution as a number of pixels, keeps the picture's proportions and
     rounds both sides to multiples of 16; doing that to a video that was made so changes it again
@@ -281,13 +282,13 @@ def _same_budget(namespace: dict[str, Any], given: Mapping[str, Any], path: str)
     _, width, height, _ = namespace["get_video_info"](path)
     asked = [int(side) for side in str(given.get("resolution") or "").split("x") if side.isdigit()]
     if fit == 2 or len(asked) != 2 or width % 16 or height % 16 or not width * height:
-        return False
+        return None
     scale = math.sqrt(math.prod(asked) / (width * height))
     if fit == 1:
         scale = max(
             min(asked[0] / width, asked[1] / height), min(asked[0] / height, asked[1] / width)
         )
-    return abs(scale - 1) < ROUNDING
+    return f"{width}x{height}" if abs(scale - 1) < ROUNDING else None
 
 
 def _windows_of(frames: int, size: Size) -> int:
