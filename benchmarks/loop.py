@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "wangp"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "real_wangp"))
 from bench import copy_of, drive, installed
 
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from wan2gp_svi.wangp import text_attention
+from wan2gp_svi.wangp import timed_prompts
 
 TEXT_LEN = 512
 
@@ -82,7 +82,7 @@ def wangps_own(folder: str, dim: int, heads: int) -> nn.Module:
     from models.wan.modules import model
 
     offload.shared_state["_attention"] = "sdpa"
-    text_attention.attach(vars(model))
+    timed_prompts.attach(vars(model))
     return model.WanT2VCrossAttention(dim, heads)
 
 
@@ -114,7 +114,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.bfloat16)
 
-    text_attention.attach({"WanModel": WanModel, "WanSelfAttention": WanSelfAttention})
+    timed_prompts.attach({"WanModel": WanModel, "WanSelfAttention": WanSelfAttention})
     own = WanSelfAttention(args.dim, args.heads)
     used: Any = wangps_own(args.wangp, args.dim, args.heads) if args.wangp else own
     own, used = (module.to(device).requires_grad_(False) for module in (own, used))
@@ -123,18 +123,18 @@ def main() -> None:
     texts[:, args.words :] = texts[0, -1]  # padding: the same vector throughout
     borders = [round(part * args.latents / args.parts) for part in range(args.parts + 1)]
     spans = tuple(pairwise(borders))
-    state = text_attention.Timed(texts[..., :1], (args.words,) * args.parts, spans)
+    state = timed_prompts.Timed(texts[..., :1], (args.words,) * args.parts, spans)
     mask = relay_mask(borders, args.patches, min(args.words, TEXT_LEN // args.parts), x)
 
     def plain() -> Tensor:
         return used([x.clone()], texts[:1], None)
 
     def split() -> Tensor:
-        text_attention._pass = text_attention._Pass(state, may_overwrite=True)
+        timed_prompts._pass = timed_prompts._Pass(state, may_overwrite=True)
         try:
             return used([x.clone()], texts, None)
         finally:
-            text_attention._pass = None
+            timed_prompts._pass = None
 
     def penalty() -> Tensor:
         heads = (own.num_heads, own.head_dim)

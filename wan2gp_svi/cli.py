@@ -50,7 +50,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     demo.add_argument("--prompt", nargs="+", metavar="TEXT", help="one prompt a window")
     demo.add_argument("--seed", type=int, default=0, metavar="S", help="base seed (default 0)")
     demo.add_argument("--out", default="demo-output", metavar="DIR", help="where to write")
-    demo.set_defaults(run=_calls("wan2gp_svi.demo.command", "demo"))
+    demo.set_defaults(run=_calls("wan2gp_svi.demo.commands", "demo"))
 
 
 def _add_plan(commands: argparse._SubParsersAction) -> None:
@@ -62,7 +62,7 @@ def _add_plan(commands: argparse._SubParsersAction) -> None:
     plan.add_argument("--prompts", metavar="FILE", help="one prompt a line, for each window")
     plan.add_argument("--seed", type=int, default=0, metavar="S", help="base seed (default 0)")
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
-    plan.set_defaults(run=_calls("wan2gp_svi.plan_command", "plan"))
+    plan.set_defaults(run=_calls("wan2gp_svi.report.commands", "plan"))
 
 
 def _add_redo(commands: argparse._SubParsersAction) -> None:
@@ -72,7 +72,7 @@ def _add_redo(commands: argparse._SubParsersAction) -> None:
     redo.add_argument("--seed", type=int, metavar="S", help="its seed (default: as it was)")
     redo.add_argument("--prompt", metavar="TEXT", help="its prompt (default: as it was)")
     redo.add_argument("--out", metavar="FILE", help="the settings file to write (.json)")
-    redo.set_defaults(run=_calls("wan2gp_svi.redo_command", "redo"))
+    redo.set_defaults(run=_calls("wan2gp_svi.wangp.commands", "redo"))
 
 
 def _add_lora(commands: argparse._SubParsersAction) -> None:

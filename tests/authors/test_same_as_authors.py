@@ -17,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from wan2gp_svi.svi.conditioning import MODES, condition, padded_video, pro_latents
-from wan2gp_svi.svi.windows import latents_of
+from wan2gp_svi.svi.conditioning import condition, padded_video, pro_latents
+from wan2gp_svi.svi.modes import MODES
+from wan2gp_svi.svi.vae import latents_of
 
 HEIGHT, WIDTH = 64, 96
 

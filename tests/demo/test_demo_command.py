@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from wan2gp_svi.cli import main, parser
-from wan2gp_svi.demo import command, materials
+from wan2gp_svi.demo import commands, film, materials
 from wan2gp_svi.errors import UserError
 
 
@@ -30,7 +31,7 @@ def small():
     """The demo at a quarter of its size in each direction, and with fewer steps."""
     patch = pytest.MonkeyPatch()
     patch.setattr(materials, "SIDE", 64)
-    patch.setattr(command, "STEPS", 3)
+    patch.setattr(film, "STEPS", 3)
     yield
     patch.undo()
 
@@ -39,7 +40,7 @@ def small():
 def made(small, tmp_path_factory):
     """The output folder of one demo, its name with a space and letters beyond ASCII."""
     out = tmp_path_factory.mktemp("demo") / "été 1"
-    assert command.demo(arguments(out)) == 0
+    assert commands.demo(arguments(out)) == 0
     return out
 
 
@@ -52,27 +53,33 @@ def test_the_defaults_are_those_of_the_command_line():
 # -- what it makes --------------------------------------------------------------------------------
 
 
+def spans(window):
+    """The first and the last frame that a window of plan.json delivers, from 1."""
+    return window["first_frame"], window["last_frame"]
+
+
 def test_four_windows_in_two_runs(made):
     plan = json.loads((made / "plan.json").read_text(encoding="utf-8"))
-    assert (plan["frames"], plan["fps"], plan["seconds"]) == (117, 16, 117 / 16)
+    assert (plan["delivered"], plan["fps"], plan["seconds"]) == (117, 16, 117 / 16)
     windows = plan["windows"]
     assert [w["run"] for w in windows] == [1, 1, 1, 2]
-    assert [w["delivers"] for w in windows] == [[0, 33], [33, 61], [61, 89], [89, 117]]
+    assert [spans(w) for w in windows] == [(1, 33), (34, 61), (62, 89), (90, 117)]
     assert [w["seed"] for w in windows] == [0, 42, 84, 126]
     assert [w["motion_latents"] for w in windows] == [0, 1, 1, 1]
-    assert [w["dropped_at_front"] for w in windows] == [0, 5, 5, 5]
-    assert [w["anchor"] for w in windows] == [
+    assert [w["dropped"] for w in windows] == [0, 5, 5, 5]
+    assert [w["anchor"] for w in windows] == [0, 1, 2, 2]
+    assert [w["anchor_name"] for w in windows] == [
         "the start photo",
         "anchor 1, evening",
         "anchor 2, night",
         "anchor 2, night, still in force",
     ]
-    assert [len(w["segments"]) for w in windows] == [2, 3, 2, 2]
+    assert [len(w["words"]) for w in windows] == [2, 3, 2, 2]
     for w in windows:  # the segments cover the window's time
-        spans = [s["seconds"] for s in w["segments"]]
-        assert spans[0][0] == 0
-        assert spans[-1][1] == w["seconds"][1] - w["seconds"][0]
-        assert all(a[1] == b[0] for a, b in zip(spans, spans[1:], strict=False))  # noqa: RUF007
+        words = w["words"]
+        assert words[0]["start_seconds"] == 0
+        assert words[-1]["end_seconds"] == w["end_seconds"] - w["start_seconds"]
+        assert all(a["end_seconds"] == b["start_seconds"] for a, b in pairwise(words))
 
 
 def test_the_host_did_what_the_plan_says(made):
@@ -94,7 +101,7 @@ def test_the_second_run_went_on_from_the_file_of_the_first(made):
 
 
 def test_the_video_plays_in_a_browser(made):
-    frames = command._frames(made / "video.mp4", (64, 64))
+    frames = film._frames(made / "video.mp4", (64, 64))
     assert frames.shape == (117, 64, 64, 3)
     import imageio_ffmpeg
 
@@ -106,7 +113,7 @@ def test_the_video_plays_in_a_browser(made):
 
 
 def test_the_video_starts_on_the_photo_and_goes_to_its_anchors(made):
-    frames = command._frames(made / "video.mp4", (64, 64)).astype(float)
+    frames = film._frames(made / "video.mp4", (64, 64)).astype(float)
     start, evening, night = (
         np.asarray(Image.open(made / "host" / name).convert("RGB"), float)
         for name in ("start.png", "anchor-1.png", "anchor-2.png")
@@ -143,7 +150,7 @@ def test_nothing_else_is_left(made):
 
 def test_the_same_command_gives_the_same_bits(made):
     first = load_file(made / "video.svi.safetensors")
-    assert command.demo(arguments(made)) == 0  # in the same folder, over the first one
+    assert commands.demo(arguments(made)) == 0  # in the same folder, over the first one
     second = load_file(made / "video.svi.safetensors")
     assert first.keys() == second.keys() == {"latents", "start_anchor", "anchor", "fingerprint"}
     for name, tensor in first.items():
@@ -172,8 +179,7 @@ def test_words_act_from_their_time_on(made):
     (host / "words.json").write_text(json.dumps(tasks), encoding="utf-8")
     subprocess.run([sys.executable, "wgp.py", "--process", "words.json"], cwd=host, check=True)
     plain, timed = (
-        command._frames(host / "outputs" / f"{name}.mp4", (64, 64)).astype(float)
-        for name in prompts
+        film._frames(host / "outputs" / f"{name}.mp4", (64, 64)).astype(float) for name in prompts
     )
     change = np.abs(plain - timed).mean((1, 2, 3))
     assert change[16:].mean() > 5 * change[:13].mean()  # 1 s is frame 16, its latent begins at 13
@@ -192,11 +198,11 @@ def test_other_settings_make_another_video(small, made, tmp_path):
         seed=7,
         prompt=["one", "two (at 0.5 s: three)"],
     )
-    assert command.demo(args) == 0
+    assert commands.demo(args) == 0
     plan = json.loads((tmp_path / "out" / "plan.json").read_text())
-    assert [w["delivers"] for w in plan["windows"]] == [[0, 17], [17, 29], [29, 41]]
+    assert [spans(w) for w in plan["windows"]] == [(1, 17), (18, 29), (30, 41)]
     assert [w["seed"] for w in plan["windows"]] == [7, 49, 91]
-    assert [w["prompt"] for w in plan["windows"]] == ["one", *["two (at 0.5 s: three)"] * 2]
+    assert plan["prompts"] == ["one", *["two (at 0.5 s: three)"] * 2]
     assert not torch.equal(
         load_file(tmp_path / "out" / "video.svi.safetensors")["start_anchor"],
         load_file(made / "video.svi.safetensors")["start_anchor"],
@@ -209,7 +215,7 @@ def test_other_settings_make_another_video(small, made, tmp_path):
 def refused(args):
     """The sentence; nothing was made for it."""
     with pytest.raises(UserError) as error:
-        command.demo(args)
+        commands.demo(args)
     text = str(error.value)
     assert text.endswith(".") or text.endswith(").")
     assert "Traceback" not in text
@@ -279,9 +285,9 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(command, "_install", full)
+    monkeypatch.setattr(film, "_install", full)
     with pytest.raises(UserError, match="The disk is full") as error:
-        command.demo(arguments(tmp_path))
+        commands.demo(arguments(tmp_path))
     assert error.value.exit_code == 1
 
 
@@ -301,7 +307,7 @@ def test_a_failing_host_is_reported(tmp_path, monkeypatch, capsys):
         (out / "wgp.py").write_text("raise SystemExit(1)")
         return out
 
-    monkeypatch.setattr(command, "_install", broken)
+    monkeypatch.setattr(film, "_install", broken)
     assert main(["demo", "--out", str(tmp_path)]) == 1
     assert "exit code 1" in capsys.readouterr().err
     assert not (tmp_path / "video.mp4").exists()

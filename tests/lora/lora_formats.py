@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 RANK, DIM, ALPHA = 4, 256, 3.0
 
-# Wan's module name -> (diffusers' name, inputs, outputs) in the tiny model of tests/wangp
+# Wan's module name -> (diffusers' name, inputs, outputs) in the tiny model of tests/real_wangp
 MODULES = {
     "blocks.0.self_attn.q": ("blocks.0.attn1.to_q", DIM, DIM),
     "blocks.0.self_attn.k": ("blocks.0.attn1.to_k", DIM, DIM),

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.conditioning import (
-    MODES,
     condition,
     mask,
     padded_video,
@@ -15,6 +14,7 @@ from wan2gp_svi.svi.conditioning import (
     scale_motion,
     with_end,
 )
+from wan2gp_svi.svi.modes import MODES
 
 CHANNELS = 16
 

@@ -9,17 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.prompts import (
-    PromptError,
-    TimedPrompt,
-    latent_of_frame,
-    parse,
-    prompts_for_windows,
-    schedule,
-    segments_of,
-    serving,
-    timetable,
-)
+from wan2gp_svi.svi.prompts import PromptError, TimedPrompt, parse
+from wan2gp_svi.svi.schedule import prompts_for_windows, schedule, segments_of, serving, timetable
+from wan2gp_svi.svi.vae import latent_of_frame
 from wan2gp_svi.svi.windows import Chain, Size, plan
 
 FIRST = {"frames": 81, "first_new_frame": 0, "fps": 16}

@@ -9,16 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.windows import (
-    Chain,
-    Size,
-    floor_frames,
-    latents_of,
-    layout,
-    new_frames,
-    plan,
-    sizes,
-)
+from wan2gp_svi.svi.vae import floor_frames, latents_of
+from wan2gp_svi.svi.windows import Chain, Size, layout, new_frames, plan, sizes
 
 
 def adds(frames, exact=False, **chain):
@@ -77,10 +69,6 @@ def test_anchors_by_window_and_the_start_image_first():
     assert [w.anchor for w in plan(240, later)] == [1, 2, 2]
     schedule = Chain(anchors=2, anchor_schedule=[2, 0, 1])
     assert [w.anchor for w in plan(400, schedule)] == [0, 0, 1, 1, 1]
-
-
-def test_prompts_the_last_one_serves_the_rest():
-    assert [w.prompt for w in plan(240, Chain(prompts=["a", "b"]))] == ["a", "b", "b"]
 
 
 def test_ten_hours_plan_at_once():

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_video import write_video
 
 from wan2gp_svi.svi import handover as files
+from wan2gp_svi.svi.carry import START, Carry, Left, Source
 from wan2gp_svi.svi.fingerprint import fingerprint
 from wan2gp_svi.svi.handover import HandOver, load, path_beside, read_id, save
 from wan2gp_svi.svi.windows import Chain, Size
 from wan2gp_svi.wangp import continuing
-from wan2gp_svi.wangp import run as runs
-from wan2gp_svi.wangp.pipeline import MODEL_TYPE
-from wan2gp_svi.wangp.run import START, Run, Source
+from wan2gp_svi.wangp.names import PRO
+from wan2gp_svi.wangp.run import Run, set_current
 from wan2gp_svi.wangp.settings import Settings
 
 SIDE = 32
@@ -44,7 +45,7 @@ def make(**changes) -> HandOver:
         "window_frames": 17,
         "motion_latents": 1,
         "base_seed": 7,
-        "model_type": MODEL_TYPE,
+        "model_type": PRO,
     }
     return HandOver(**{**values, **changes})
 
@@ -58,23 +59,20 @@ class Place:
         self.saves.mkdir()
         self.elsewhere.mkdir()
         self.video = self.saves / "clip.mp4"
-        self.video.write_bytes(b"the video")
         self.handover = make()
         save(self.handover, path_beside(self.video))
-        self.metadata: object = {"svi": {"id": self.handover.id}, "seed": 7}
-        self.shape = (16, SIDE, SIDE)
+        self.set_metadata({"svi": {"id": self.handover.id}, "seed": 7})
+        self.info = (16, SIDE, SIDE, 17)
+
+    def set_metadata(self, metadata: object) -> None:
+        """Write the video with this in it (None: nothing; a text: as it is, no JSON)."""
+        self.metadata = metadata
+        text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+        write_video(self.video, None if metadata is None else text)
 
     def search(self, video: Path | None = None) -> tuple[str | None, str]:
         """The id of the hand-over found, and the reason where there is none."""
-
-        def read(path: str) -> object:
-            if isinstance(self.metadata, Exception):
-                raise self.metadata
-            return self.metadata
-
-        found, reason = continuing.search(
-            video or self.video, [self.saves], read, lambda path: self.shape
-        )
+        found, reason = continuing.search(video or self.video, [self.saves], lambda path: self.info)
         return found and found.id, reason
 
 
@@ -87,9 +85,9 @@ def test_beside_the_video(place: Place) -> None:
     assert place.search() == (place.handover.id, "")
 
 
-@pytest.mark.parametrize("metadata", [None, {}, {"svi": None}, {"svi": 3}, [], ValueError("no")])
+@pytest.mark.parametrize("metadata", [None, {}, {"svi": None}, {"svi": 3}, [], "no JSON"])
 def test_beside_the_video_where_it_has_no_metadata(place: Place, metadata: object) -> None:
-    place.metadata = metadata
+    place.set_metadata(metadata)
     assert place.search() == (place.handover.id, "")
 
 
@@ -129,14 +127,14 @@ def test_another_videos_file_beside_it_is_passed_over(place: Place) -> None:
 def test_settings_in_a_json_beside_the_video(place: Place) -> None:
     place.video = place.video.rename(place.saves / "renamed.mp4")
     (place.saves / "renamed.json").write_text(json.dumps(place.metadata), encoding="utf-8")
-    place.metadata = None
+    place.set_metadata(None)
     assert place.search() == (place.handover.id, "")
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{", "[" * 200_000, '{"svi": {"id": 3}}'])
 def test_a_broken_json_beside_the_video_says_nothing(place: Place, content: str) -> None:
     (place.saves / "clip.json").write_text(content)
-    place.metadata = None
+    place.set_metadata(None)
     assert place.search() == (place.handover.id, "")
 
 
@@ -152,7 +150,7 @@ def chain_of(place: Place, windows: int) -> list[HandOver]:
         )
         save(made[-1], place.saves / f"{k}.svi.safetensors")
     save(made[-1], path_beside(place.video))
-    place.metadata = {"svi": {"id": made[-1].id}}
+    place.set_metadata({"svi": {"id": made[-1].id}})
     return made
 
 
@@ -160,11 +158,7 @@ def chain_of(place: Place, windows: int) -> list[HandOver]:
 def test_a_video_kept_up_to_a_window_goes_on_from_there(place: Place, windows: int) -> None:
     made = chain_of(place, 4)
     found, _ = continuing.search(
-        place.video,
-        [],
-        lambda path: place.metadata,
-        lambda path: (16, SIDE, SIDE),
-        5 + 12 * windows,
+        place.video, [], lambda path: (16, SIDE, SIDE, 17), 5 + 12 * windows
     )
     assert found is not None
     assert (found.id, found.windows) == (made[windows - 1].id, windows)
@@ -175,7 +169,7 @@ def test_the_next_window_has_the_anchor_that_it_had(place: Place) -> None:
     image = torch.ones(16, 1, SIDE // 8, SIDE // 8)
     third = dataclasses.replace(made[2], anchor=image, anchors_used=1)
     save(third, place.saves / "2.svi.safetensors")
-    found = continuing.before(made[-1], 29, [place.saves])
+    found = continuing.handover_at(made[-1], 29, [place.saves])
     assert found.id == made[1].id
     assert torch.equal(found.anchor_in_force, image)
     assert torch.equal(found.latents, made[1].latents)
@@ -184,9 +178,7 @@ def test_the_next_window_has_the_anchor_that_it_had(place: Place) -> None:
 @pytest.mark.parametrize("frames", [None, 1, 18, 40, 65, 1000])
 def test_kept_up_to_anywhere_else_it_is_the_whole_videos(place: Place, frames) -> None:
     made = chain_of(place, 4)
-    found, _ = continuing.search(
-        place.video, [], lambda path: place.metadata, lambda path: (16, SIDE, SIDE), frames
-    )
+    found, _ = continuing.search(place.video, [], lambda path: (16, SIDE, SIDE, 17), frames)
     assert found is not None
     assert found.id == made[-1].id
 
@@ -194,11 +186,11 @@ def test_kept_up_to_anywhere_else_it_is_the_whole_videos(place: Place, frames) -
 def test_a_broken_chain_or_one_that_goes_round_ends(place: Place) -> None:
     made = chain_of(place, 4)
     (place.saves / "1.svi.safetensors").write_bytes(b"")
-    assert continuing.before(made[-1], 17, [place.saves]) is made[-1]
+    assert continuing.handover_at(made[-1], 17, [place.saves]) is made[-1]
     for one, other in ((0, 1), (1, 0)):
         turned = dataclasses.replace(made[one], frames=29, settings={"previous": made[other].id})
         save(turned, place.saves / f"{one}.svi.safetensors")
-    assert continuing.before(made[-1], 17, [place.saves]) is made[-1]
+    assert continuing.handover_at(made[-1], 17, [place.saves]) is made[-1]
 
 
 def test_none_at_all(place: Place) -> None:
@@ -228,14 +220,14 @@ def test_a_broken_file_beside_and_a_whole_copy_in_the_folder(place: Place) -> No
 
 
 def test_an_enlarged_video_is_refused(place: Place) -> None:
-    place.shape = (16, 64, 64)
+    place.info = (16, 64, 64, 17)
     found, reason = place.search()
     assert (found, reason) == (None, "clip.mp4 is 64x64, its hand-over file 32x32")
 
 
 def test_a_video_of_another_rate_is_refused(place: Place) -> None:
     """WanGP would change the rate back: the frames may even be the same, but nothing proves it."""
-    place.shape = (24, SIDE, SIDE)
+    place.info = (24, SIDE, SIDE, 17)
     reason = "clip.mp4 has 24 frames a second, its hand-over file 16"
     assert place.search() == (None, reason)
 
@@ -249,7 +241,7 @@ def test_a_video_of_another_rate_is_refused(place: Place) -> None:
     ],
 )
 def test_a_post_processed_video_is_refused(place: Place, setting: dict, words: str) -> None:
-    place.metadata = {**place.metadata, **setting}  # type: ignore[dict-item]
+    place.set_metadata({**place.metadata, **setting})  # type: ignore[dict-item]
     found, reason = place.search()
     assert found is None
     assert words in reason
@@ -263,10 +255,16 @@ def test_only_an_id_is_ever_looked_for(place: Place, wanted: object, monkeypatch
     secret = place.elsewhere / "secret.svi.safetensors"
     save(make(), secret)
     path_beside(place.video).unlink()
-    place.metadata = {
-        "svi": {"id": wanted, "path": str(secret), "file": "../elsewhere/secret.svi.safetensors"},
-        "video_source": str(secret),
-    }
+    place.set_metadata(
+        {
+            "svi": {
+                "id": wanted,
+                "path": str(secret),
+                "file": "../elsewhere/secret.svi.safetensors",
+            },
+            "video_source": str(secret),
+        }
+    )
     opened: list[str] = []
     real = Path.open
     monkeypatch.setattr(
@@ -287,7 +285,7 @@ def test_searching_a_folder_of_many_reads_headers_only(place: Place) -> None:
 
 def test_the_console_says_why(place: Place, capsys) -> None:
     path_beside(place.video).unlink()
-    assert continuing.find(place.video, [place.saves]) is None
+    assert continuing.find(place.video, [place.saves], lambda path: place.info) is None
     said = capsys.readouterr().out
     assert said == (
         "[SVI] there is no hand-over file of clip.mp4: the end of the video is encoded again\n"
@@ -299,16 +297,20 @@ def test_the_console_says_why(place: Place, capsys) -> None:
 
 def a_run(**changes) -> Run:
     """A run whose second window has just been generated."""
-    run = Run(
-        Settings(), Chain(size=Size(17), seed=7, prompts=("one", "two")), sizes=[Size(17)] * 2
-    )
-    for number, prompt in ((1, "one"), (2, "two")):
+    return a_run_with(Chain(size=Size(17), seed=7), **changes)
+
+
+LEFT = Left(torch.full((16, 1, 4, 4), 2.0), film()[:, -9:])
+
+
+def a_run_with(chain: Chain, windows: int = 2, keep: int = 0, **carried) -> Run:
+    carry = Carry(chain, anchors={0: torch.full((16, 1, 4, 4), 3.0)})
+    run = Run(Settings(keep=keep), carry, sizes=[Size(17)] * 2)
+    for number, prompt in ((1, "one"), (2, "two"))[:windows]:
         run.begin(number, 7, prompt)
-    run.latents = torch.full((16, 1, 4, 4), 2.0)
-    run.tail = film()[:, -9:]
-    run.anchors = {0: torch.full((16, 1, 4, 4), 3.0)}
-    for name, value in changes.items():
-        setattr(run, name, value)
+    carry.left = LEFT
+    for name, value in carried.items():
+        setattr(carry, name, value)
     return run
 
 
@@ -319,7 +321,7 @@ def test_what_is_remembered(tmp_path: Path) -> None:
     assert configs["svi"] == {"id": kept.id, "windows": 2, "seeds": [7, 49]}
     json.dumps(configs)
     assert (kept.frames, kept.windows, kept.base_seed, kept.seeds_used) == (29, 2, 7, (7, 49))
-    assert (kept.prompts, kept.window_frames, kept.model_type) == (("one", "two"), 17, MODEL_TYPE)
+    assert (kept.prompts, kept.window_frames, kept.model_type) == (("one", "two"), 17, PRO)
     assert kept.settings["num_inference_steps"] == 4
     assert kept.wangp_version == "WanGP v12.60"
     assert torch.equal(kept.latents, torch.full((16, 1, 4, 4), 2.0))
@@ -328,7 +330,7 @@ def test_what_is_remembered(tmp_path: Path) -> None:
 
 
 def test_each_hand_over_names_the_one_before(tmp_path: Path) -> None:
-    run = a_run(prompts=["one"])
+    run = a_run(windows=1)
     continuing.remember(run, str(tmp_path / "1.mp4"), {})
     run.begin(2, 7, "two")
     continuing.remember(run, str(tmp_path / "2.mp4"), {})
@@ -360,17 +362,14 @@ def test_a_continued_chain_keeps_its_start_anchor_and_history(tmp_path: Path) ->
 def test_anchors_given_to_a_continued_video_without_a_hand_over(tmp_path: Path) -> None:
     """Its start image was never encoded: the anchor in force takes its place."""
     chain = Chain(size=Size(17), anchors=1, source_frames=29, windows_before=2)
-    run = a_run(chain=chain, anchors={1: torch.full((16, 1, 4, 4), 6.0)})
-    latents, tail = run.latents, run.tail
-    run.begin(1, 7, "one")
-    run.latents, run.tail = latents, tail
+    run = a_run_with(chain, windows=1, anchors={1: torch.full((16, 1, 4, 4), 6.0)})
     continuing.remember(run, str(tmp_path / "clip.mp4"), {})
     kept = load(tmp_path / "clip.svi.safetensors")
     assert torch.equal(kept.start_anchor, torch.full((16, 1, 4, 4), 6.0))
 
 
 def test_a_short_source_that_serves_as_start_image(tmp_path: Path) -> None:
-    run = a_run(anchors={START: torch.full((16, 1, 4, 4), 6.0)}, prompts=["one"])
+    run = a_run(anchors={START: torch.full((16, 1, 4, 4), 6.0)}, windows=1)
     continuing.remember(run, str(tmp_path / "clip.mp4"), {})
     assert load(tmp_path / "clip.svi.safetensors").start_anchor[0, 0, 0, 0] == 6
 
@@ -401,8 +400,8 @@ def test_a_post_processed_window_has_no_hand_over(tmp_path: Path, capsys) -> Non
 
 
 def test_a_stopped_window_leaves_nothing(tmp_path: Path) -> None:
-    for missing in ("latents", "tail"):
-        continuing.remember(a_run(**{missing: None}), str(tmp_path / "clip.mp4"), {})
+    for left in (None, Left(None, LEFT.tail)):
+        continuing.remember(a_run(left=left), str(tmp_path / "clip.mp4"), {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -410,16 +409,15 @@ def test_a_stopped_window_leaves_nothing(tmp_path: Path) -> None:
 
 
 def continued(handover: HandOver, motion: int = 1, frames: int = 17, **chain) -> Run:
-    run = Run(Settings(), Chain(size=Size(21, motion), source_frames=frames, **chain))
-    run.handover = handover
-    run.source = Source(film()[:, :1], film(), frames)
-    return run
+    chain = Chain(size=Size(21, motion), source_frames=frames, **chain)
+    source = Source(film()[:, :1], film(), frames)
+    return Run(Settings(), Carry(chain, handover=handover, source=source))
 
 
 def test_a_hand_over_that_fits_stays(capsys) -> None:
     run = continued(make())
     continuing.verify(run)
-    assert run.handover is not None
+    assert run.carry.handover is not None
     assert "as if never stopped" in capsys.readouterr().out
 
 
@@ -437,7 +435,7 @@ def test_a_hand_over_that_fits_stays(capsys) -> None:
 def test_one_that_does_not_fit_is_dropped_with_the_reason(run, words: str, capsys) -> None:
     run = run()
     continuing.verify(run)
-    assert run.handover is None
+    assert run.carry.handover is None
     said = capsys.readouterr().out
     assert words in said
     assert "encoded again" in said
@@ -460,7 +458,7 @@ def test_a_deleted_videos_file_goes_and_others_stay(place: Place) -> None:
 
     new = str(place.saves / "new.mp4")
     save(make(), path_beside(new))
-    assert continuing.recorded({}, record, new, {}, gen=gen, replace_last_file=True) == "its result"
+    assert continuing.recorded(record, new, {}, gen=gen, replace_last_file=True) == "its result"
     left = {p.name for p in place.saves.iterdir()}
     assert left == {"other.mp4", "other.svi.safetensors", "new.svi.safetensors"}
 
@@ -476,7 +474,7 @@ def keep_the_last_only(video_path, configs, gen) -> None:
     ("keep", "left"), [(0, {3}), (1, {2, 3}), (2, {1, 2, 3}), (9, {*range(4)})]
 )
 def test_the_newest_of_deleted_videos_can_stay(tmp_path: Path, keep: int, left: set[int]) -> None:
-    runs.set_current(a_run(settings=Settings(keep=keep)))
+    set_current(a_run(keep=keep))
 
     gen: dict = {"file_list": []}
     try:
@@ -484,15 +482,15 @@ def test_the_newest_of_deleted_videos_can_stay(tmp_path: Path, keep: int, left: 
             video = tmp_path / f"{k}.mp4"
             video.write_bytes(b"video")
             save(make(), path_beside(video))
-            continuing.recorded({}, keep_the_last_only, str(video), {}, gen)
+            continuing.recorded(keep_the_last_only, str(video), {}, gen)
     finally:
-        runs.set_current(None)
+        set_current(None)
     assert {int(p.name[0]) for p in tmp_path.glob("*.svi.safetensors")} == left
 
 
 def test_a_video_that_is_kept_keeps_its_file(place: Place) -> None:
     gen = {"file_list": [str(place.video)]}
-    continuing.recorded({}, lambda path, configs, gen: gen["file_list"].append(path), "n", {}, gen)
+    continuing.recorded(lambda path, configs, gen: gen["file_list"].append(path), "n", {}, gen)
     assert path_beside(place.video).exists()
 
 
@@ -500,14 +498,14 @@ def test_a_video_that_its_user_moved_leaves_its_file(place: Place) -> None:
     """It is found by its id, wherever the video went."""
     gen = {"file_list": [str(place.video)]}
     place.video.rename(place.saves / "my favourite.mp4")
-    continuing.recorded({}, lambda path, configs, gen: gen["file_list"].append(path), "n", {}, gen)
+    continuing.recorded(lambda path, configs, gen: gen["file_list"].append(path), "n", {}, gen)
     assert path_beside(place.video).exists()
 
 
 def test_a_name_used_again_is_not_deleted_later(tmp_path: Path) -> None:
     """WanGP gives a freed name to a later window: clip, clip(2), clip ..."""
-    run = a_run(settings=Settings(keep=1))
-    runs.set_current(run)
+    run = a_run(keep=1)
+    set_current(run)
     names = ["clip.mp4", "clip(2).mp4", "clip.mp4", "clip(2).mp4"]
 
     gen: dict = {"file_list": []}
@@ -515,10 +513,10 @@ def test_a_name_used_again_is_not_deleted_later(tmp_path: Path) -> None:
         for name in names:
             (tmp_path / name).write_bytes(b"video")
             save(make(), path_beside(tmp_path / name))
-            continuing.recorded({}, keep_the_last_only, str(tmp_path / name), {}, gen)
+            continuing.recorded(keep_the_last_only, str(tmp_path / name), {}, gen)
             assert path_beside(tmp_path / name).exists()
     finally:
-        runs.set_current(None)
+        set_current(None)
 
 
 def test_a_file_of_that_name_that_is_not_ours_stays(place: Place) -> None:

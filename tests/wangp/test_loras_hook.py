@@ -12,10 +12,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lora"))
 from lora_formats import MODULES, formats, grid, pairs, shaped
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.carry import Carry
 from wan2gp_svi.svi.windows import Chain
 from wan2gp_svi.wangp import loras
-from wan2gp_svi.wangp import run as runs
-from wan2gp_svi.wangp.run import Run
+from wan2gp_svi.wangp.run import Run, set_current
 from wan2gp_svi.wangp.settings import Settings
 
 WANTED = {f"diffusion_model.{m}.{part}.weight" for m in MODULES for part in ("lora_A", "lora_B")}
@@ -43,9 +43,9 @@ def a_model(names=tuple(MODULES)):
 
 @pytest.fixture
 def svi():
-    runs.set_current(Run(Settings(), Chain()))
+    set_current(Run(Settings(), Carry(Chain())))
     yield
-    runs.set_current(None)
+    set_current(None)
 
 
 @pytest.fixture

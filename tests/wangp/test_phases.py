@@ -2,10 +2,10 @@
 
 import pytest
 
+from wan2gp_svi.svi.carry import Carry
 from wan2gp_svi.svi.windows import Chain
 from wan2gp_svi.wangp import phases
-from wan2gp_svi.wangp import run as runs
-from wan2gp_svi.wangp.run import Run
+from wan2gp_svi.wangp.run import Run, set_current
 from wan2gp_svi.wangp.settings import Settings
 
 
@@ -34,22 +34,22 @@ def old_wangp():
     phases.attach(namespace)
 
     def read(own, users, nb_phases, run):
-        runs.set_current(run)
+        set_current(run)
         namespace["parse_loras_multipliers"](own, len(own), 8, nb_phases=nb_phases)
         namespace["parse_loras_multipliers"](users, 1, 8, nb_phases=nb_phases)
         return seen[-2:]
 
     yield read
-    runs.set_current(None)
+    set_current(None)
 
 
 def test_only_the_models_own_in_three_phases_change(old_wangp):
-    run = Run(Settings(), Chain(), switch_phase=2)
+    run = Run(Settings(), Carry(Chain()), switch_phase=2)
     assert old_wangp(["1;0"], "0;1;0", 3, run) == [["1;1;0"], "0;1;0"]
 
 
 def test_nothing_changes_in_two_phases_or_for_another_model(old_wangp):
-    run = Run(Settings(), Chain(), switch_phase=2)
+    run = Run(Settings(), Carry(Chain()), switch_phase=2)
     assert old_wangp(["1;0"], "1;0", 2, run) == [["1;0"], "1;0"]
     assert old_wangp(["1;0"], "1;0", 3, None) == [["1;0"], "1;0"]
 

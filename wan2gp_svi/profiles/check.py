@@ -9,23 +9,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from wan2gp_svi.profiles.host import Takes
 from wan2gp_svi.profiles.known import (
     ALWAYS,
     CUSTOM,
-    FOLDERS,
     LORAS,
-    MODELS,
     NUMBERS,
     OWN,
-    PRO,
     TEXTS,
     WHOLE,
-    Model,
 )
-from wan2gp_svi.profiles.wangp import Takes
+from wan2gp_svi.wangp.names import FOLDERS, MODELS, PREFIX, PRO, Model
 
 Profile = Mapping[str, Any]
-Said = tuple[str, str]
+Finding = tuple[str, str]
 """A key and a sentence."""
 
 
@@ -47,9 +44,9 @@ def mistakes(path: Path, takes: Takes, ours: bool = True) -> list[Mistake]:
 
     Of `ours` more is known, and asked, than of a profile of WanGP or of a user.
     """
-    profile, said = _read(path)
+    profile, problem = _read(path)
     if profile is None:
-        return [Mistake(path.name, "", said)]
+        return [Mistake(path.name, "", problem)]
     if "model" in profile:
         found = [*_definition(profile), *_settings({**profile, "model": None}, takes, {"model"})]
     else:
@@ -84,7 +81,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # -- settings -----------------------------------------------------------------------------------
 
 
-def _settings(profile: Profile, takes: Takes, more: set[str] | None = None) -> Iterator[Said]:
+def _settings(profile: Profile, takes: Takes, more: set[str] | None = None) -> Iterator[Finding]:
     known = takes.settings | ALWAYS | (more or set())
     for key, value in profile.items():
         if key not in known:
@@ -105,7 +102,7 @@ def _settings(profile: Profile, takes: Takes, more: set[str] | None = None) -> I
         yield from _custom(custom)
 
 
-def _number(key: str, value: Any) -> Iterator[Said]:
+def _number(key: str, value: Any) -> Iterator[Finding]:
     low, high = NUMBERS[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         yield key, f"It must be a number, not {value!r}."
@@ -115,12 +112,12 @@ def _number(key: str, value: Any) -> Iterator[Said]:
         yield key, f"It must be a whole number, not {value}."
 
 
-def _custom(custom: Any) -> Iterator[Said]:
+def _custom(custom: Any) -> Iterator[Finding]:
     if not isinstance(custom, dict):
         yield CUSTOM, 'It must hold settings in braces, {"svi_mode": "shot"}.'
         return
     for key, value in custom.items():
-        if key.startswith("svi_") and key not in OWN:
+        if key.startswith(PREFIX) and key not in OWN:
             near = difflib.get_close_matches(key, OWN, 1)
             hint = f" Is {near[0]} meant?" if near else ""
             yield f"{CUSTOM}.{key}", f"This extension has no such setting.{hint}"
@@ -130,7 +127,7 @@ def _custom(custom: Any) -> Iterator[Said]:
             yield f"{CUSTOM}.{key}", f"{value!r} is none of its values."
 
 
-def _switches(profile: Profile) -> Iterator[Said]:
+def _switches(profile: Profile) -> Iterator[Finding]:
     """Each phase has its guidance, and the noise levels between them go down."""
     phases = profile.get("guidance_phases", 1)
     if not isinstance(phases, int) or phases not in (1, 2, 3):
@@ -151,7 +148,7 @@ def _switches(profile: Profile) -> Iterator[Said]:
 # -- LoRAs --------------------------------------------------------------------------------------
 
 
-def _loras(profile: Profile, takes: Takes) -> Iterator[Said]:
+def _loras(profile: Profile, takes: Takes) -> Iterator[Finding]:
     loras = profile.get("activated_loras", [])
     text = profile.get("loras_multipliers", "")
     if not isinstance(loras, list) or not all(isinstance(lora, str) for lora in loras):
@@ -177,7 +174,7 @@ def _loras(profile: Profile, takes: Takes) -> Iterator[Said]:
         yield from _multiplier(multiplier, phases, takes)
 
 
-def _address(lora: str) -> Iterator[Said]:
+def _address(lora: str) -> Iterator[Finding]:
     if not lora.startswith("https://"):
         yield "activated_loras", f"{lora} has no https:// address: it could not be downloaded."
     elif not lora.endswith(".safetensors"):
@@ -186,7 +183,7 @@ def _address(lora: str) -> Iterator[Said]:
         yield "activated_loras", f"{lora} is a page, not the file: write /resolve/ for /blob/."
 
 
-def _multiplier(multiplier: str, phases: Any, takes: Takes) -> Iterator[Said]:
+def _multiplier(multiplier: str, phases: Any, takes: Takes) -> Iterator[Finding]:
     """One LoRA's "a", "a;b" or "a;b;c", each a number or, for steps, numbers with commas."""
     parts = multiplier.split(";")
     for number in (number for part in parts for number in part.split(",")):
@@ -209,7 +206,7 @@ def _multiplier(multiplier: str, phases: Any, takes: Takes) -> Iterator[Said]:
 # -- what is asked of ours ----------------------------------------------------------------------
 
 
-def _ours(path: Path, profile: Profile) -> Iterator[Said]:
+def _ours(path: Path, profile: Profile) -> Iterator[Finding]:
     model_type = FOLDERS.get(path.parent.name)
     if model_type is None:
         listed = ", ".join(sorted(FOLDERS))
@@ -230,7 +227,7 @@ def _ours(path: Path, profile: Profile) -> Iterator[Said]:
     yield from _mode(model_type, model, profile)
 
 
-def _mode(model_type: str, model: Model, profile: Profile) -> Iterator[Said]:
+def _mode(model_type: str, model: Model, profile: Profile) -> Iterator[Finding]:
     custom = profile.get(CUSTOM) or {}
     mode = custom.get("svi_mode") if isinstance(custom, dict) else None
     if model.modes and mode is None:
@@ -256,7 +253,7 @@ def _mode(model_type: str, model: Model, profile: Profile) -> Iterator[Said]:
         yield "activated_loras", f"The mode {mode!r} needs its LoRA, and none is there."
 
 
-def _definition(profile: Profile) -> Iterator[Said]:
+def _definition(profile: Profile) -> Iterator[Finding]:
     """A model definition (WanGP's finetunes/)."""
     model = profile["model"]
     if not isinstance(model, dict):

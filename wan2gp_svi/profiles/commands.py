@@ -8,20 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.installer.payload import source_folder
 from wan2gp_svi.profiles.check import mistakes
-from wan2gp_svi.profiles.known import CUSTOM, FOLDERS, LORAS, MODELS
-from wan2gp_svi.profiles.wangp import Takes, takes
-from wan2gp_svi.profiles.work import PASSES_OF_50_STEPS, passes
-
-_PACKAGE = Path(__file__).resolve().parent.parent
+from wan2gp_svi.profiles.host import Takes, takes
+from wan2gp_svi.profiles.known import CUSTOM, LORAS
+from wan2gp_svi.profiles.passes import PASSES_OF_50_STEPS, passes
+from wan2gp_svi.wangp.names import FOLDERS, MODELS
 
 
 def source() -> Path:
     """The folder profiles/ of this project, or the copy of it that is inside WanGP."""
-    for folder in (_PACKAGE / "payload", _PACKAGE.parent):
-        if (folder / "profiles" / "finetunes").is_dir():
-            return folder / "profiles"
-    raise UserError("The folder profiles/ of wan2gp-svi is missing: get the whole folder again.")
+    return source_folder() / "profiles"
 
 
 def profile_files(folder: Path) -> list[Path]:

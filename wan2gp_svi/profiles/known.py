@@ -1,7 +1,7 @@
-"""What a profile may hold: the models, the LoRA files, the names of settings.
+"""What a profile may hold: the LoRA files, the names of settings and their ranges.
 
-Names of files and settings are facts of Hugging Face and of WanGP 9.3 to 12.60; tests compare them
-with those of wan2gp_svi/wangp/, which needs torch and is not imported here.
+Names of files and settings are facts of Hugging Face and of WanGP 9.3 to 12.60. The models and
+their modes are those of wangp/names.py.
 """
 
 from __future__ import annotations
@@ -9,26 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-PRO, WAN_2_1, WAN_2_2 = "i2v_2_2_svi2pro", "i2v", "i2v_2_2"
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A WanGP model type that runs SVI: its name on the page, the SVI modes it can be put into."""
-
-    name: str
-    modes: tuple[str, ...]
-    has_low_noise: bool
-    """Wan 2.2: a second transformer takes the low noise."""
-
-
-MODELS = {
-    PRO: Model("Wan2.2 SVI 2 Pro", (), True),
-    WAN_2_1: Model("Wan2.1 Image2video 14B", ("shot", "film", "tom", "unified"), False),
-    WAN_2_2: Model("Wan2.2 Image2video 14B", ("2.0",), True),
-}
-FOLDERS = {"svi_2_pro": PRO, "svi_wan_2_1": WAN_2_1, "svi_wan_2_2": WAN_2_2}
-"""Folders under WanGP's profiles/ that its dropdown lists for these model types."""
+from wan2gp_svi.svi.modes import MODES
+from wan2gp_svi.wangp.names import MODELS, PRO, WAN_2_1, WAN_2_2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,40 +22,42 @@ class Lora:
     accelerator: str = ""
 
 
+_HUB = "https://huggingface.co/{}.safetensors"
 _MEEP_2_1 = "DeepBeepMeep/Wan2.1/resolve/main/loras_accelerators/"
 _MEEP_2_2 = "DeepBeepMeep/Wan2.2/resolve/main/"
 _VITA = "vita-video-gen/svi-model/resolve/main/"
 _BOTH_2_2 = (PRO, WAN_2_2)
+_HIGH_2_2 = _MEEP_2_2 + "loras_accelerators/Wan2.2_I2V_A14B_HIGH_"
+_LOW_2_2 = _MEEP_2_2 + "loras_accelerators/Wan2.2_I2V_A14B_LOW_"
+_RANK_64 = "Wan21_I2V_14B_lightx2v_cfg_step_distill_lora_rank64"
 
-_FILES = {
-    _MEEP_2_2 + "SVI_Wan2.2-I2V-A14B_high_noise_lora_v2.0_pro": Lora((PRO,), "pro"),
-    _MEEP_2_2 + "SVI_Wan2.2-I2V-A14B_low_noise_lora_v2.0_pro": Lora((PRO,), "pro"),
-    _VITA + "version-2.0/SVI_Wan2.2-I2V-A14B_high_noise_lora_v2.0_pro": Lora((PRO,), "pro"),
-    _VITA + "version-2.0/SVI_Wan2.2-I2V-A14B_low_noise_lora_v2.0_pro": Lora((PRO,), "pro"),
-    _VITA + "version-2.0/SVI_Wan2.2-I2V-A14B_high_noise_lora_v2.0": Lora((WAN_2_2,), "2.0"),
-    _VITA + "version-2.0/SVI_Wan2.2-I2V-A14B_low_noise_lora_v2.0": Lora((WAN_2_2,), "2.0"),
-    _VITA + "version-2.0/SVI_Wan2.1-I2V-14B_lora_v2.0": Lora((WAN_2_1,), "unified"),
-    _VITA + "version-1.0/svi-shot": Lora((WAN_2_1,), "shot"),
-    _VITA + "version-1.0/svi-film": Lora((WAN_2_1,), "film"),
-    _VITA + "version-1.0/svi-film-opt-10212025": Lora((WAN_2_1,), "film"),
-    _VITA + "version-1.0/svi-film-transitions": Lora((WAN_2_1,), "film"),
-    _VITA + "version-1.0/svi-tom": Lora((WAN_2_1,), "tom"),
-    _MEEP_2_1 + "Wan2.1_I2V_14B_FusionX_LoRA": Lora((WAN_2_1,), "", "FusioniX"),
-    _MEEP_2_1 + "Wan21_I2V_14B_lightx2v_cfg_step_distill_lora_rank64": Lora(
-        (WAN_2_1,), "", "lightx2v"
-    ),
-    _MEEP_2_2 + "loras_accelerators/Wan2.2_I2V_A14B_HIGH_4steps_lora_rank64_Seko_V1_forKJ": Lora(
-        _BOTH_2_2, "", "Lightning"
-    ),
-    _MEEP_2_2 + "loras_accelerators/Wan2.2_I2V_A14B_LOW_4steps_lora_rank64_Seko_V1_forKJ": Lora(
-        _BOTH_2_2, "", "Lightning"
-    ),
-    _MEEP_2_2
-    + "loras_accelerators/Wan2.2_I2V_A14B_HIGH_lightx2v_MoE_distill_lora_rank_64_bf16": Lora(
-        _BOTH_2_2, "", "lightx2v"
-    ),
+_ACCELERATORS = {
+    _MEEP_2_1 + "Wan2.1_I2V_14B_FusionX_LoRA": Lora((WAN_2_1,), accelerator="FusioniX"),
+    _MEEP_2_1 + _RANK_64: Lora((WAN_2_1,), accelerator="lightx2v"),
+    _HIGH_2_2 + "4steps_lora_rank64_Seko_V1_forKJ": Lora(_BOTH_2_2, accelerator="Lightning"),
+    _LOW_2_2 + "4steps_lora_rank64_Seko_V1_forKJ": Lora(_BOTH_2_2, accelerator="Lightning"),
+    _HIGH_2_2 + "lightx2v_MoE_distill_lora_rank_64_bf16": Lora(_BOTH_2_2, accelerator="lightx2v"),
 }
-LORAS = {f"https://huggingface.co/{name}.safetensors": lora for name, lora in _FILES.items()}
+
+
+def _model_of(mode: str) -> str:
+    """The model type that runs an SVI mode."""
+    return next((name for name, model in MODELS.items() if mode in model.modes), PRO)
+
+
+def _published() -> dict[str, Lora]:
+    """The authors' LoRA files; those of Pro lie in WanGP's own place as well."""
+    found = {}
+    for name, mode in MODES.items():
+        for file in mode.files:
+            places = [_VITA + file]
+            if _model_of(name) == PRO:
+                places.append(_MEEP_2_2 + file.rsplit("/", 1)[-1])
+            found.update(dict.fromkeys(places, Lora((_model_of(name),), name)))
+    return found
+
+
+LORAS = {_HUB.format(name): lora for name, lora in {**_published(), **_ACCELERATORS}.items()}
 """The LoRA files that this extension's own profiles name, by address."""
 
 SETTINGS = frozenset(
@@ -123,8 +107,9 @@ WHOLE = frozenset(
     """.split()  # noqa: SIM905
 )
 """Those of them that are whole numbers."""
+_SWITCHED = [mode for model in MODELS.values() for mode in model.modes]
 OWN = {
-    "svi_mode": re.compile(r"|shot|film|tom|unified|2\.0"),
+    "svi_mode": re.compile("|".join(["", *map(re.escape, _SWITCHED)])),
     "svi_seeds": re.compile(r"|new|same|\d+(\s*[,; ]\s*\d+)*"),
     "svi_anchor_strength": re.compile(r"[01](\.\d+)?|2(\.0+)?"),
     "svi_motion_latents": re.compile(r"[1-4]"),

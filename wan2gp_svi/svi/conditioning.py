@@ -17,44 +17,11 @@ Wan 2.1 family) of vita-epfl/Stable-Video-Infinity; arXiv 2510.09212.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.windows import VAE_STRIDE, latents_of
-
-MASK_CHANNELS = VAE_STRIDE
-"""One channel of the mask for each frame of a latent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """One member of the family.
-
-    `motion_frames` N are carried over as pixels (0: the hand-over is in latents). `ref_pad_num`
-    says how many frames behind them show the reference image: 0 none, -1 all. `ref_pad_cfg` lets
-    the mask cover all motion frames. `prompt_repeat` windows share a prompt (0: the first serves
-    them all). `guidance` is the authors', as are 50 denoising steps.
-    """
-
-    name: str
-    motion_frames: int
-    ref_pad_num: int = 0
-    ref_pad_cfg: bool = False
-    prompt_repeat: int = 1
-    guidance: float = 5.0
-
-
-MODES = {
-    "pro": Mode("SVI 2.0 Pro", motion_frames=0),
-    "2.0": Mode("SVI 2.0 (Wan 2.2)", motion_frames=1, ref_pad_num=-1),
-    "unified": Mode("SVI 2.0 Unified (Wan 2.1)", motion_frames=5, ref_pad_num=-1, prompt_repeat=2),
-    "shot": Mode("SVI-Shot", motion_frames=1, ref_pad_num=-1, prompt_repeat=0),
-    "film": Mode("SVI-Film", motion_frames=5),
-    "tom": Mode("SVI-Tom", motion_frames=1),
-}
+from wan2gp_svi.svi.vae import MASK_CHANNELS, STRIDE, VAE_STRIDE, latents_of
 
 
 def mask(
@@ -116,7 +83,7 @@ def with_end(latents: Tensor, end: Tensor | None) -> Tensor:
 
 
 def _size(latent: Tensor) -> str:
-    return f"{latent.shape[-1] * 8}x{latent.shape[-2] * 8}"
+    return f"{latent.shape[-1] * STRIDE}x{latent.shape[-2] * STRIDE}"
 
 
 def padded_video(

@@ -1,7 +1,7 @@
 """Timed prompts act: the queries of each latent frame attend to the words that hold at its time.
 
 Cross-attention has one query for every patch of every latent frame. The queries are split by
-latent frame into the segments of the schedule (`prompts.schedule`), and each group attends to the
+latent frame into the segments of the schedule (`schedule.schedule`), and each group attends to the
 text of its own segment: softmax(Q_s K_s^T / sqrt(d)) V_s. There is no mask, so any attention
 function serves (sdpa, flash, sage, xformers), and the scores that are computed are as many as
 without timed parts. Only the conditional pass is split, the negative prompt stays whole.

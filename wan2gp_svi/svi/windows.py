@@ -23,21 +23,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames, latents_of
 
-VAE_STRIDE = 4
-"""Frames of one latent after the first (Wan VAE, temporal stride)."""
 SEED_STEP = 42
 """What the seed grows by from window to window; the authors use clip index * 42."""
-
-
-def latents_of(frames: int) -> int:
-    """Latents of `frames` = 4k+1 frames: (frames-1)/4 + 1."""
-    return (frames - 1) // VAE_STRIDE + 1
-
-
-def floor_frames(frames: int) -> int:
-    """The largest 4k+1 that is not above `frames` (at least 1)."""
-    return max(frames - 1, 0) // VAE_STRIDE * VAE_STRIDE + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +77,6 @@ class Window:
     stop: int
     seed: int
     anchor: int
-    prompt: str
     fps: float
 
     @property
@@ -120,7 +108,7 @@ class Chain:
     `seeds` is "new" (seed + 42*(index-1)), "same" (one for all), or a list for this run's windows,
     which goes on from its last entry in steps of 42. `anchors` is the number of anchor images of
     this run; `anchor_schedule` names, window by window, which of them serves (default 1, 2, 3 ...;
-    the last one serves the rest). `prompts` are this run's, the last one serves the rest.
+    the last one serves the rest).
     """
 
     size: Size = Size(81)
@@ -129,7 +117,6 @@ class Chain:
     seeds: str | Sequence[int] = "new"
     anchors: int = 0
     anchor_schedule: Sequence[int] = ()
-    prompts: Sequence[str] = ("",)
     source_frames: int = 0
     windows_before: int = 0
 
@@ -239,7 +226,6 @@ def _layout(parts: Sequence[Size], chain: Chain) -> Iterator[Window]:
             stop=stop,
             seed=window_seed(number, index, chain),
             anchor=anchor_number(number, index, chain),
-            prompt=chain.prompts[min(number, len(chain.prompts)) - 1] if chain.prompts else "",
             fps=chain.fps,
         )
         start = stop

@@ -4,32 +4,28 @@
     wan_handler.py, end of module       attach_handler      handler.py: the model type, its settings
     any2video.py, end of module         attach_pipeline     pipeline.py: every window's generate()
     any2video.py, y is ready            conditioning        pipeline.py: puts SVI's y in its place
-    modules/model.py, end of module     attach_model        loras.py, text_attention.py
-    wgp.py, before it launches          attach_wgp          loop.py: the plan for WanGP's; phases.py
-    wgp.py, window_no += 1              window_frames       loop.py: how long this window is
-    wgp.py, metadata is ready           window_saved        loop.py: what to remember of a window
+    modules/model.py, end of module     attach_model        loras.py, timed_prompts.py
+    wgp.py, before it launches          attach_wgp          task.py: a run begins and ends; loop.py:
+                                                            the plan; page.py: settings; phases.py
+    wgp.py, window_no += 1              window_frames       run.py: how long this window is
+    wgp.py, metadata is ready           window_saved        continuing.py: what to remember of it
 
 Everything stays silent for a model that is not SVI's. Modules are imported when a hook calls, so
-that one that fails to import takes down its own feature and not WanGP.
+that one that fails to import takes down its own feature and not WanGP, and the names here
+(names.py, settings.py) can be had without torch.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from wan2gp_svi.wangp.console import say, say_once
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HOOKS = 1
 """Version of the hooks that this package works with; the patches pass theirs to `attach_...`."""
-
-_told: set[str] = set()
-
-
-def say_once(text: str) -> None:
-    """One line in WanGP's console, once."""
-    if text not in _told:
-        _told.add(text)
-        print(f"[SVI] {text}")
 
 
 def _hooks_fit(hooks: int) -> bool:
@@ -61,19 +57,19 @@ def attach_pipeline(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
 def attach_model(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
     """End of models/wan/modules/model.py."""
     if _hooks_fit(hooks):
-        from wan2gp_svi.wangp import loras, text_attention
+        from wan2gp_svi.wangp import loras, timed_prompts
 
         loras.attach(namespace)
-        text_attention.attach(namespace)
+        timed_prompts.attach(namespace)
 
 
 def attach_wgp(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
     """wgp.py, before its `if __name__ == "__main__"`."""
     if _hooks_fit(hooks):
-        from wan2gp_svi.wangp import loop, phases
+        from wan2gp_svi.wangp import continuing, loop, page, phases, task
 
-        loop.attach(namespace)
-        phases.attach(namespace)
+        for module in (task, loop, page, continuing, phases):
+            module.attach(namespace)
 
 
 def conditioning(pipeline: Any, kwargs: dict[str, Any], overlap: Tensor | None) -> Tensor | None:
@@ -81,9 +77,9 @@ def conditioning(pipeline: Any, kwargs: dict[str, Any], overlap: Tensor | None) 
 
     Returns what `extended_overlapped_latents` is to be: None for SVI, `overlap` for all others.
     """
-    from wan2gp_svi.wangp.pipeline import conditioning as replace_y
+    from wan2gp_svi.wangp.pipeline import hand_out_y
 
-    return replace_y(pipeline, kwargs, overlap)
+    return hand_out_y(pipeline, kwargs, overlap)
 
 
 def window_frames(window_no: int, frames: int) -> int:
@@ -91,7 +87,7 @@ def window_frames(window_no: int, frames: int) -> int:
     from wan2gp_svi.wangp.run import current
 
     run = current()
-    return frames if run is None else run.host_frames(window_no, frames)
+    return frames if run is None else run.host_frames(window_no)
 
 
 def window_saved(video_path: str, configs: dict[str, Any]) -> None:
@@ -99,11 +95,13 @@ def window_saved(video_path: str, configs: dict[str, Any]) -> None:
 
     The video is there whatever happens to the hand-over: nothing is raised.
     """
+    from wan2gp_svi.wangp import continuing, page
     from wan2gp_svi.wangp.run import current
 
     run = current()
     if run is not None:
         try:
-            run.saved(video_path, configs)
+            page.add_settings(run, configs)
+            continuing.remember(run, video_path, configs)
         except Exception as error:
-            print(f"[SVI] what continuing this video needs could not be saved: {error!r}")
+            say(f"what continuing this video needs could not be saved: {error!r}")

@@ -15,15 +15,14 @@ ever opened.
 
 from __future__ import annotations
 
-import inspect
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.carry import START
 from wan2gp_svi.svi.fingerprint import fingerprint
 from wan2gp_svi.svi.handover import (
     SUFFIX,
@@ -35,11 +34,11 @@ from wan2gp_svi.svi.handover import (
     read_id,
     save,
 )
-from wan2gp_svi.wangp import run as runs
-from wan2gp_svi.wangp.pipeline import MODEL_TYPE
-
-if TYPE_CHECKING:
-    from wan2gp_svi.wangp.run import Run
+from wan2gp_svi.video.probe import read_settings
+from wan2gp_svi.wangp.console import say
+from wan2gp_svi.wangp.names import PRO
+from wan2gp_svi.wangp.run import Run, current
+from wan2gp_svi.wangp.wrapping import arguments, wrap
 
 KEY = "svi"
 """Where our entry lies in a video's metadata: {"id": ..., "windows": ..., "seeds": [...]}."""
@@ -58,11 +57,15 @@ MATTER = (
     "guidance2_scale",
 )
 """WanGP's settings that are kept in a hand-over file, to look up how a window was made."""
-SIDECAR_BYTES = 4 * 2**20
 MOST_FILES = 20_000
 
-ReadMetadata = Callable[[str], Any]
-ReadShape = Callable[[str], tuple[int, int, int]]
+VideoInfo = Callable[[str], tuple[float, int, int, int]]
+"""WanGP's `get_video_info`: frames a second, width, height and number of frames."""
+
+
+def attach(wgp: dict[str, Any]) -> None:
+    """Wrap `record_file_metadata` in wgp.py's globals (12.0 on)."""
+    wrap(wgp, "record_file_metadata", recorded)
 
 
 # -- saving -------------------------------------------------------------------------------------
@@ -74,26 +77,26 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
     `configs` becomes the video's metadata. Without write permission, or with a full disk, the video
     is saved all the same: the console says so.
     """
-    if run.latents is None or run.tail is None or not run.windows:
+    window, left = run.window, run.carry.left
+    if window is None or left is None or left.latents is None:
         return  # modes that hand over frames need no file: the video has them
     changed = post_processed(configs)
     if changed is not None:
-        print(f"[SVI] no hand-over file: the video is {changed}, its frames are not the model's")
+        say(f"no hand-over file: the video is {changed}, its frames are not the model's")
         return
-    window = run.windows[len(run.prompts) - 1]
-    before, chain = run.handover, run.chain
-    anchor = run.anchors.get(window.anchor, run.anchors.get(-1))
-    start = before.start_anchor if before else run.anchors.get(0, anchor)
+    before, chain, anchors = run.carry.handover, run.chain, run.carry.anchors
+    anchor = anchors.get(window.anchor, anchors.get(START))
+    start = before.start_anchor if before else anchors.get(0, anchor)
     if start is None or anchor is None:
         return
     try:
         handover = HandOver(
-            latents=run.latents.cpu(),
+            latents=left.latents.cpu(),
             start_anchor=start.cpu(),
             anchor=anchor.cpu(),
-            fingerprint=fingerprint(run.tail),
-            width=run.tail.shape[3],
-            height=run.tail.shape[2],
+            fingerprint=fingerprint(left.tail),
+            width=left.tail.shape[3],
+            height=left.tail.shape[2],
             fps=chain.fps,
             frames=window.stop,
             windows=window.index,
@@ -102,7 +105,7 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
                 *(w.stop for w in run.windows[: window.number]),
             ),
             window_frames=chain.size.frames,
-            motion_latents=run.latents.shape[1],
+            motion_latents=left.latents.shape[1],
             discard=window.discard,
             base_seed=chain.seed,
             seeds=chain.seeds if isinstance(chain.seeds, str) else "list",
@@ -115,13 +118,13 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
             anchors_used=window.anchor or (before.anchors_used if before else 0),
             anchor_strength=run.settings.anchor_strength,
             motion_strength=run.settings.motion_strength,
-            model_type=MODEL_TYPE,
+            model_type=PRO,
             settings=_settings(run, configs),
             wangp_version=str(configs.get("type", ""))[:100],
         )
         save(handover, path_beside(video_path))
     except UserError as error:
-        print(f"[SVI] {error}")
+        say(str(error))
         return
     run.saved_id = handover.id
     run.orphans = [path for path in run.orphans if path != video_path]  # its name is used again
@@ -135,8 +138,8 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
 def _settings(run: Run, configs: Mapping[str, Any]) -> dict[str, Any]:
     """The hand-over of the window before, and the plain settings that made this one."""
     previous = run.saved_id
-    if len(run.prompts) == 1:
-        previous = run.handover.id if run.handover else None
+    if run.window is not None and run.window.number == 1:
+        previous = run.carry.handover.id if run.carry.handover else None
     kept = {name: configs.get(name) for name in MATTER}
     return {
         "previous": previous,
@@ -154,35 +157,33 @@ def post_processed(configs: Mapping[str, Any]) -> str | None:
 
 
 def find(
-    video: str | Path, folders: Sequence[str | Path], frames: int | None = None
+    video: str | Path,
+    folders: Sequence[str | Path],
+    video_info: VideoInfo,
+    frames: int | None = None,
 ) -> HandOver | None:
     """The hand-over of a video that is to be continued; the console says why where there is none.
 
     `folders` are those where WanGP saves: there it is looked for by its id. `frames` of the video
     are kept (None: all); where a window ends just there, it is that window's hand-over.
     """
-    handover, reason = search(video, folders, _host_metadata, _host_shape, frames)
+    handover, reason = search(video, folders, video_info, frames)
     if handover is None:
-        print(f"[SVI] {reason}: the end of the video is encoded again")
+        say(f"{reason}: the end of the video is encoded again")
     return handover
 
 
 def search(
     video: str | Path,
     folders: Sequence[str | Path],
-    read_metadata: ReadMetadata,
-    read_shape: ReadShape,
+    video_info: VideoInfo,
     frames: int | None = None,
 ) -> tuple[HandOver | None, str]:
-    """`find`, without WanGP: the hand-over, or None and the reason (no full stop).
-
-    `read_metadata` gives the settings in a video (a dict, or None), `read_shape` its whole
-    frames a second, width and height; whatever they raise means that they do not know.
-    """
+    """`find`, but silent: the hand-over, or None and the reason (no full stop)."""
     video = Path(video)
     if not video.is_file():
         return None, f"{video.name} is not a file of its own"
-    metadata = _metadata(video, read_metadata)
+    metadata = read_settings(video) or {}
     changed = post_processed(metadata)
     if changed is not None:
         return None, f"{video.name} was {changed} after it was made"
@@ -198,15 +199,15 @@ def search(
         except UserError as error:
             problem = str(error).rstrip(".")
             continue
-        odd = _differs(handover, _shape(video, read_shape))
+        odd = _differs(handover, _shape(video, video_info))
         if odd is not None:
             problem = f"{video.name} {odd}"
             continue
-        return before(handover, frames, [file.parent, *_places(video, folders)]), ""
+        return handover_at(handover, frames, [file.parent, *_places(video, folders)]), ""
     return None, problem
 
 
-def before(handover: HandOver, frames: int | None, folders: Sequence[Path]) -> HandOver:
+def handover_at(handover: HandOver, frames: int | None, folders: Sequence[Path]) -> HandOver:
     """The hand-over of the window that ends after `frames` frames: to make the next one again.
 
     Each names the one before it. The anchor is the one that served the next window. Where the chain
@@ -260,27 +261,13 @@ def hand_overs(folder: Path) -> list[Path]:
     return [Path(entry.path) for entry in found[:MOST_FILES]]
 
 
-def _metadata(video: Path, read: ReadMetadata) -> dict[str, Any]:
-    """WanGP's settings of a video: in the file or, as some users have it, in a .json beside it."""
+def _shape(video: Path, video_info: VideoInfo) -> tuple[int, int, int] | None:
+    """Whole frames a second, width and height; None for a video that WanGP cannot read."""
     try:
-        found = read(str(video))
+        rate, width, height, _ = video_info(str(video))
     except Exception:  # a host's reader of files that may be anything
-        found = None
-    sidecar = video.with_suffix(".json")
-    try:
-        if not isinstance(found, dict) and sidecar.stat().st_size < SIDECAR_BYTES:
-            found = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        pass
-    return found if isinstance(found, dict) else {}
-
-
-def _shape(video: Path, read: ReadShape) -> tuple[int, int, int] | None:
-    try:
-        rate, width, height = read(str(video))
-    except Exception:  # as above
         return None
-    return rate, width, height
+    return round(rate), int(width), int(height)
 
 
 def _differs(handover: HandOver, shape: tuple[int, int, int] | None) -> str | None:
@@ -293,27 +280,15 @@ def _differs(handover: HandOver, shape: tuple[int, int, int] | None) -> str | No
     return None
 
 
-def _host_metadata(video: str) -> Any:
-    from shared.utils.video_metadata import read_metadata_from_video
-
-    return read_metadata_from_video(video)
-
-
-def _host_shape(video: str) -> tuple[int, int, int]:
-    from shared.utils.utils import get_video_info
-
-    rate, width, height, _ = get_video_info(video)
-    return round(rate), int(width), int(height)
-
-
 # -- checking -----------------------------------------------------------------------------------
 
 
 def verify(run: Run) -> None:
     """Drop the run's hand-over unless it provably belongs to the frames that are continued."""
-    if run.handover is None or run.source is None:
+    saved, source = run.carry.handover, run.carry.source
+    if saved is None or source is None:
         return
-    tail, saved = run.source.tail, run.handover
+    tail = source.tail
     wanted = run.chain.size.motion_latents
     if saved.motion_latents < wanted:
         reason: str | None = f"it has {saved.motion_latents} motion latents, and {wanted} are asked"
@@ -323,32 +298,32 @@ def verify(run: Run) -> None:
             width=tail.shape[3],
             height=tail.shape[2],
             fps=run.chain.fps,
-            model_type=MODEL_TYPE,
-            frames=run.source.frames,
+            model_type=PRO,
+            frames=source.frames,
             tail=tail,
         )
     if reason is None:
-        print(f"[SVI] going on after window {saved.windows} from its latents, as if never stopped")
+        say(f"going on after window {saved.windows} from its latents, as if never stopped")
     else:
-        print(f"[SVI] the hand-over file is not used: {reason}; the video's end is encoded again")
-        run.handover = None
+        say(f"the hand-over file is not used: {reason}; the video's end is encoded again")
+        run.carry.handover = None
 
 
 # -- deleting -----------------------------------------------------------------------------------
 
 
-def recorded(namespace: dict[str, Any], original: Callable[..., Any], *args, **kwargs) -> Any:
+def recorded(original: Callable[..., Any], *args, **kwargs) -> Any:
     """WanGP's `record_file_metadata`; where it deleted the video before, its hand-over goes too.
 
     The newest `Settings.keep` of them stay: from each, the window after it can be made again.
     """
-    given = inspect.signature(original).bind(*args, **kwargs).arguments
+    given = arguments(original, args, kwargs)
     gen = given.get("gen")
     last = list(gen.get("file_list") or [])[-1:] if isinstance(gen, dict) else []
     # A video that its user has moved away before is not WanGP's to delete, nor its hand-over ours.
     before = [video for video in last if isinstance(video, str) and Path(video).exists()]
     result = original(*args, **kwargs)
-    run = runs.current()
+    run = current()
     orphans, keep = (run.orphans, run.settings.keep) if run is not None else ([], 0)
     for video in before:
         if not Path(video).exists():
@@ -365,4 +340,4 @@ def forget(video: str | Path) -> None:
         if not Path(video).exists() and read_id(beside) is not None:
             beside.unlink()
     except OSError as error:
-        print(f"[SVI] {beside.name} could not be deleted: {error.strerror or error}")
+        say(f"{beside.name} could not be deleted: {error.strerror or error}")

@@ -8,16 +8,14 @@ finetunes/i2v_2_2_svi2pro.json.
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from wan2gp_svi.svi.conditioning import MODES
-from wan2gp_svi.wangp.pipeline import MODEL_TYPE
-from wan2gp_svi.wangp.settings import CONTROLS, MODE_CONTROL, MODES_OF
-
-PARENT = "i2v_2_2"
+from wan2gp_svi.svi.modes import MODES
+from wan2gp_svi.wangp.names import MODELS, PARENT, PRO, modes_of
+from wan2gp_svi.wangp.settings import CONTROLS, MODE_CONTROL
+from wan2gp_svi.wangp.wrapping import arguments, wrap
 
 MODEL_DEF: dict[str, Any] = {
     "svi2pro": True,
@@ -48,13 +46,6 @@ ABSENT = (
 )
 """What i2v_2_2 offers and this type does not: video to video."""
 
-PROFILES = {
-    MODEL_TYPE: "svi_2_pro",
-    "i2v": "svi_wan_2_1",
-    "i2v_2_2": "svi_wan_2_2",
-}
-"""Folders, under WanGP's profiles/, of this extension's profiles: a list of its own each."""
-
 NO_PROFILES = ("profiles_dir", "profile_dirs", "settings_dir")
 
 DEFAULTS: dict[str, Any] = {
@@ -68,121 +59,101 @@ DEFAULTS: dict[str, Any] = {
 
 def attach(namespace: dict[str, Any]) -> None:
     """Wrap the static methods of `family_handler` in wan_handler.py."""
-    cls = namespace["family_handler"]
-    native = MODEL_TYPE in cls.query_supported_types()
-    for name, method in list(vars(cls).items()):
-        if isinstance(method, staticmethod) and not native:
-            function = method.__func__
-            if "base_model_type" in inspect.signature(function).parameters:
-                setattr(cls, name, staticmethod(_as_parent(function)))
-    if not native:
-        _wrap(cls, "query_supported_types", lambda types: [*types, MODEL_TYPE])
-        _wrap(cls, "query_family_maps", _related)
-    _wrap_ours(cls, "query_model_def", _model_def)
-    _wrap_other(cls, "query_model_def", _with_modes)
-    _wrap_ours(cls, "update_default_settings", _default_settings)
-    _wrap_ours(cls, "fix_settings", _fixed_settings)
+    handler = namespace["family_handler"]
+    if PRO not in handler.query_supported_types():
+        for name, method in list(vars(handler).items()):
+            if isinstance(method, staticmethod) and _asks_type(method.__func__):
+                wrap(handler, name, _as_parent)
+        wrap(handler, "query_supported_types", _types)
+        wrap(handler, "query_family_maps", _related)
+    wrap(handler, "query_model_def", _model_def)
+    wrap(handler, "update_default_settings", _default_settings)
+    wrap(handler, "fix_settings", _fixed_settings)
 
 
-def _as_parent(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, answering for i2v_2_2 where it is asked about this type."""
-    signature = inspect.signature(function)
-
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        bound = signature.bind(*args, **kwargs)
-        if bound.arguments.get("base_model_type") == MODEL_TYPE:
-            bound.arguments["base_model_type"] = PARENT
-        return function(*bound.args, **bound.kwargs)
-
-    return call
+def _asks_type(method: Callable[..., Any]) -> bool:
+    return "base_model_type" in inspect.signature(method).parameters
 
 
-def _wrap(cls: type, name: str, change: Callable[[Any], Any]) -> None:
-    """Pass what a static method returns through `change`."""
-    function = getattr(cls, name)
-
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        return change(function(*args, **kwargs))
-
-    setattr(cls, name, staticmethod(call))
+# -- where WanGP does not know this type (before 10.0) ------------------------------------------
 
 
-def _wrap_ours(cls: type, name: str, change: Callable[..., Any]) -> None:
-    """Let `change(original, base_model_type, ...)` answer where this type is asked about."""
-    function = getattr(cls, name, None)
-    if function is None:
-        return
-    signature = inspect.signature(function)
-
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        bound = signature.bind(*args, **kwargs)
-        if bound.arguments.get("base_model_type") != MODEL_TYPE:
-            return function(*args, **kwargs)
-        return change(function, bound)
-
-    setattr(cls, name, staticmethod(call))
+def _as_parent(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a method says of i2v_2_2, where it is asked about this type."""
+    given = inspect.signature(method).bind(*args, **kwargs)
+    if given.arguments.get("base_model_type") == PRO:
+        given.arguments["base_model_type"] = PARENT
+    return method(*given.args, **given.kwargs)
 
 
-def _wrap_other(cls: type, name: str, change: Callable[..., dict]) -> None:
-    """Pass what a static method says of another type that can run SVI through `change`."""
-    function = getattr(cls, name)
-    signature = inspect.signature(function)
-
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        found = function(*args, **kwargs)
-        given = signature.bind(*args, **kwargs).arguments
-        base = given.get("base_model_type")
-        return change(base, given["model_def"], found) if base in MODES_OF else found
-
-    setattr(cls, name, staticmethod(call))
+def _types(method: Callable[..., list], *args: Any, **kwargs: Any) -> list:
+    """The types that there are, and this one."""
+    return [*method(*args, **kwargs), PRO]
 
 
-def _profile_folders(base_model_type: str, model_def: dict[str, Any], found: dict) -> list[str]:
+def _related(method: Callable[..., tuple[dict, dict]], *args: Any, **kwargs: Any) -> tuple:
+    """Settings pass between this type and i2v_2_2 when the user changes from one to the other."""
+    equivalent, compatible = method(*args, **kwargs)
+    compatible = {**compatible, PARENT: [*compatible.get(PARENT, []), PRO]}
+    return {**equivalent, PRO: PARENT}, compatible
+
+
+# -- on every version ---------------------------------------------------------------------------
+
+
+def _model_def(method: Callable[..., dict], *args: Any, **kwargs: Any) -> dict:
+    """What is special about this type; the SVI modes of the others that run SVI."""
+    found = method(*args, **kwargs)
+    given = arguments(method, args, kwargs)
+    base_type = str(given.get("base_model_type"))
+    if base_type == PRO:
+        for name in ABSENT:
+            found.pop(name, None)
+        return {**found, **MODEL_DEF, "profiles_dir": _profile_folders(PRO, given, found)}
+    if modes_of(base_type):
+        return {**found, **_modes(base_type, given, found)}
+    return found
+
+
+def _modes(base_type: str, given: Mapping[str, Any], found: dict) -> dict[str, Any]:
+    """A switch for the SVI modes of a type, and the folder of their profiles."""
+    modes = modes_of(base_type)
+    choices = [("Off", ""), *((MODES[name].name, name) for name in modes)]
+    switch = [{**MODE_CONTROL, "choices": choices}, CONTROLS[0]]
+    return {
+        "svi_modes": modes,
+        "custom_settings": [*found.get("custom_settings", []), *switch],
+        "profiles_dir": _profile_folders(base_type, given, found),
+    }
+
+
+def _profile_folders(base_type: str, given: Mapping[str, Any], found: dict) -> list[str]:
     """The folders whose profiles are listed for a model: WanGP's, and ours.
 
     Models that come with an accelerator ask for none (under three names, in WanGP's definitions): a
     second one on top would burn the picture.
     """
-    none = any(model_def.get(name) == [""] for name in NO_PROFILES)
-    return [*found.get("profiles_dir", []), *([] if none else [PROFILES[base_model_type]])]
+    none = any(given["model_def"].get(name) == [""] for name in NO_PROFILES)
+    return [*found.get("profiles_dir", []), *([] if none else [MODELS[base_type].folder])]
 
 
-def _with_modes(base_model_type: str, model_def: dict[str, Any], found: dict) -> dict:
-    """A switch for the SVI modes of this type, and the folder of their profiles."""
-    modes = MODES_OF[base_model_type]
-    choices = [("Off", ""), *((MODES[name].name, name) for name in modes)]
-    ours = [{**MODE_CONTROL, "choices": choices}, CONTROLS[0]]
-    return {
-        **found,
-        "svi_modes": modes,
-        "custom_settings": [*found.get("custom_settings", []), *ours],
-        "profiles_dir": _profile_folders(base_model_type, model_def, found),
-    }
+def _default_settings(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a fresh WanGP proposes for this type."""
+    result = method(*args, **kwargs)
+    given = arguments(method, args, kwargs)
+    if given.get("base_model_type") == PRO:
+        a_prompt_a_window = paragraphs().replace("G", "W") or 1
+        given["ui_defaults"].update(DEFAULTS, multi_prompts_gen_type=a_prompt_a_window)
+    return result
 
 
-def _related(maps: tuple[dict, dict]) -> tuple[dict, dict]:
-    """Settings pass between this type and i2v_2_2 when the user changes from one to the other."""
-    equivalent, compatible = maps
-    compatible = {**compatible, PARENT: [*compatible.get(PARENT, []), MODEL_TYPE]}
-    return {**equivalent, MODEL_TYPE: PARENT}, compatible
-
-
-def _model_def(function: Callable[..., dict], bound: inspect.BoundArguments) -> dict:
-    found = function(*bound.args, **bound.kwargs)
-    for name in ABSENT:
-        found.pop(name, None)
-    folders = _profile_folders(MODEL_TYPE, bound.arguments["model_def"], found)
-    return {**found, **MODEL_DEF, "profiles_dir": folders}
-
-
-def _default_settings(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
-    result = function(*bound.args, **bound.kwargs)
-    a_prompt_a_window = paragraphs().replace("G", "W") or 1
-    bound.arguments["ui_defaults"].update(DEFAULTS, multi_prompts_gen_type=a_prompt_a_window)
+def _fixed_settings(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Settings of another type, or of an old version, never bring an overlap of their own."""
+    result = method(*args, **kwargs)
+    given = arguments(method, args, kwargs)
+    settings = given.get("ui_defaults") or {}
+    if given.get("base_model_type") == PRO and "sliding_window_overlap" in settings:
+        settings["sliding_window_overlap"] = DEFAULTS["sliding_window_overlap"]
     return result
 
 
@@ -195,12 +166,3 @@ def paragraphs() -> str:
     except ImportError:
         return ""
     return str(DEFAULT_MULTI_PROMPTS_MODE)
-
-
-def _fixed_settings(function: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
-    """Settings of another type, or of an old version, never bring an overlap of their own."""
-    result = function(*bound.args, **bound.kwargs)
-    settings = bound.arguments["ui_defaults"]
-    if "sliding_window_overlap" in settings:
-        settings["sliding_window_overlap"] = DEFAULTS["sliding_window_overlap"]
-    return result

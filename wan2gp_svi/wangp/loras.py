@@ -8,7 +8,7 @@ copied. mmgp then adds multiplier * alpha/rank * B.A, and takes alpha/rank for 1
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +16,44 @@ import torch
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.lora import check_selection, keys
-from wan2gp_svi.wangp import run as runs
-from wan2gp_svi.wangp import say_once
+from wan2gp_svi.wangp.console import say_once
+from wan2gp_svi.wangp.run import current
+from wan2gp_svi.wangp.wrapping import wrap
 
 StateDict = dict[str, torch.Tensor]
 _IMAGE = ("cross_attn.k_img", "cross_attn.v_img", "cross_attn.norm_k_img", "img_emb.")
 
 
-def attach(namespace: dict[str, Any]) -> None:
+def attach(namespace: dict[str, Any]) -> bool:
     """Wrap `WanModel.preprocess_loras`. `namespace`: the globals of WanGP's modules/model.py."""
-    model_class = namespace["WanModel"]
-    original = model_class.preprocess_loras
-    if getattr(original, "__module__", None) == __name__:
-        return
+    return wrap(namespace["WanModel"], "preprocess_loras", _preprocessed)
 
-    def preprocess_loras(self: torch.nn.Module, model_type: str, sd: StateDict) -> StateDict:
-        modules = frozenset(name for name, _ in self.named_modules())
-        given = sd
-        try:
-            given = renamed(sd, modules)
-        except UserError as error:
-            _stop_svi(error)
-        except Exception as error:
-            say_once(f"A LoRA is left to WanGP as it is ({error!r}).")
-        found = original(self, model_type, given)
-        try:
-            return fitting(found, modules)
-        except UserError as error:
-            _stop_svi(error)
-        return found if given is sd else original(self, model_type, sd)
 
-    model_class.preprocess_loras = preprocess_loras
+def _preprocessed(
+    original: Callable[..., StateDict], model: torch.nn.Module, model_type: str, sd: StateDict
+) -> StateDict:
+    """What WanGP makes of a file's tensors, given the names that it understands."""
+    modules = frozenset(name for name, _ in model.named_modules())
+    given = sd
+    try:
+        given = renamed(sd, modules)
+    except UserError as error:
+        _stop_svi(error)
+    except Exception as error:
+        say_once(f"A LoRA is left to WanGP as it is ({error!r}).")
+    found = original(model, model_type, given)
+    try:
+        return fitting(found, modules)
+    except UserError as error:
+        _stop_svi(error)
+    return found if given is sd else original(model, model_type, sd)
 
 
 def _stop_svi(error: UserError) -> None:
     """In an SVI task WanGP shows the sentence and ends it; other models' files are WanGP's to
     judge, which may let them pass: then it is only said.
     """
-    if runs.current() is not None:
+    if current() is not None:
         raise error
     say_once(str(error))
 

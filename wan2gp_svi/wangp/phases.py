@@ -7,28 +7,27 @@ before, it wants three and refuses to generate. Here the two are written out as 
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from wan2gp_svi.wangp import run as runs
+from wan2gp_svi.wangp.run import current
+from wan2gp_svi.wangp.wrapping import wrap
 
 
-def attach(namespace: dict[str, Any]) -> None:
-    """Wrap `parse_loras_multipliers` in wgp.py's globals."""
-    parse = namespace.get("parse_loras_multipliers")
-    if parse is None or "model_switch_phase" in inspect.signature(parse).parameters:
-        return
+def attach(wgp: dict[str, Any]) -> None:
+    """Wrap `parse_loras_multipliers` in wgp.py's globals, where it does not take two numbers."""
+    parse = wgp.get("parse_loras_multipliers")
+    if parse is not None and "model_switch_phase" not in inspect.signature(parse).parameters:
+        wrap(wgp, "parse_loras_multipliers", _parsed)
 
-    @functools.wraps(parse)
-    def parse_loras_multipliers(multipliers: Any, *args: Any, **kwargs: Any) -> Any:
-        run, phases = runs.current(), kwargs.get("nb_phases")
-        if run is not None and phases == 3 and isinstance(multipliers, list):
-            multipliers = in_three_phases(multipliers, run.switch_phase)
-        return parse(multipliers, *args, **kwargs)
 
-    namespace["parse_loras_multipliers"] = parse_loras_multipliers
+def _parsed(original: Callable[..., Any], multipliers: Any, *args: Any, **kwargs: Any) -> Any:
+    """What WanGP makes of multipliers, in a run of ours written out for it before."""
+    run, phases = current(), kwargs.get("nb_phases")
+    if run is not None and phases == 3 and isinstance(multipliers, list):
+        multipliers = in_three_phases(multipliers, run.switch_phase)
+    return original(multipliers, *args, **kwargs)
 
 
 def in_three_phases(multipliers: Sequence[Any], switch_phase: Any) -> list[Any]:

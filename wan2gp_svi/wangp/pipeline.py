@@ -2,64 +2,57 @@
 
 WanGP's own conditioning is kept busy with nothing: it is given the anchor as its only input frame,
 its calls of the VAE encoder are answered with zeros of the right shape, and when its y is ready the
-hook in the middle (`conditioning`) puts SVI's in its place. So one way serves every version, the
+hook in the middle (`hand_out_y`) puts SVI's in its place. So one way serves every version, the
 81-frame encode of the old ones is never made, and the text is encoded before the anchor is, as
 WanGP does to keep the peak of memory low.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wan2gp_svi.svi.prompts import Segment, timetable
-from wan2gp_svi.svi.windows import Chain, Size, Window, latents_of
-from wan2gp_svi.wangp import loras, say_once
-from wan2gp_svi.wangp import run as runs
-from wan2gp_svi.wangp.run import START, Run, Source
-from wan2gp_svi.wangp.settings import read
-from wan2gp_svi.wangp.text_attention import timed
-
-MODEL_TYPE = "i2v_2_2_svi2pro"
-CHANNELS = 16  # of a latent, Wan 2.1 VAE
+from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.carry import (
+    START,
+    Picture,
+    condition_window,
+    kept,
+    left_by,
+    pixels,
+    shown,
+    starts_on_image,
+)
+from wan2gp_svi.svi.schedule import Segment, timetable
+from wan2gp_svi.svi.vae import CHANNELS, latents_of
+from wan2gp_svi.svi.windows import Window
+from wan2gp_svi.wangp import loras
+from wan2gp_svi.wangp.console import say, say_once
+from wan2gp_svi.wangp.run import Run, current
+from wan2gp_svi.wangp.timed_prompts import timed
+from wan2gp_svi.wangp.wrapping import wrap
 
 
 @dataclass
 class Active:
-    """The window that a pipeline is generating, with the y that `conditioning` hands out."""
+    """The window that a pipeline is generating, with the y that `hand_out_y` hands out."""
 
     window: Window
     y: Tensor | None = None
 
 
-def is_svi(pipeline: Any) -> bool:
-    """Whether this pipeline runs SVI: in a run of ours, or because its model is SVI 2.0 Pro."""
-    model_def = getattr(pipeline, "model_def", None) or {}
-    return runs.current() is not None or bool(model_def.get("svi2pro"))
-
-
-def attach(namespace: dict[str, Any]) -> None:
+def attach(namespace: dict[str, Any]) -> bool:
     """Wrap `WanAny2V.generate` of any2video.py."""
-    cls = namespace["WanAny2V"]
-    original = cls.generate
-
-    @functools.wraps(original)
-    def generate(self, *args, **kwargs):
-        if args or not is_svi(self) or kwargs.get("image_mode"):
-            return original(self, *args, **kwargs)
-        return _generate(self, original, kwargs)
-
-    cls.generate = generate
+    return wrap(namespace["WanAny2V"], "generate", _generate)
 
 
-def conditioning(pipeline: Any, kwargs: dict[str, Any], overlap: Tensor | None) -> Tensor | None:
+def hand_out_y(pipeline: Any, kwargs: dict[str, Any], overlap: Tensor | None) -> Tensor | None:
     """SVI's y in place of the host's; see `wangp.conditioning`."""
     active = getattr(pipeline, "_svi_active", None)
     if active is None:
@@ -68,42 +61,45 @@ def conditioning(pipeline: Any, kwargs: dict[str, Any], overlap: Tensor | None) 
     return None
 
 
-def _generate(pipeline: Any, original: Any, kwargs: dict[str, Any]) -> Any:
-    run = runs.current() or _direct_run(pipeline, kwargs)
+def _generate(original: Callable[..., Any], pipeline: Any, *args, **kwargs) -> Any:
+    """WanGP's call for a window: SVI's in a run of ours, its own for every other model."""
+    run = current()
+    if args or kwargs.get("image_mode"):
+        return original(pipeline, *args, **kwargs)
+    if run is not None:
+        return _window(original, pipeline, run, kwargs)
+    if (getattr(pipeline, "model_def", None) or {}).get("svi2pro"):
+        raise UserError(
+            "SVI 2 Pro was called without its plan of windows: it runs from WanGP's page, its"
+            " queue, --process and its Python API."
+        )
+    return original(pipeline, *args, **kwargs)
+
+
+def _window(original: Callable[..., Any], pipeline: Any, run: Run, kwargs: dict[str, Any]) -> Any:
+    """One window: WanGP generates it from SVI's conditioning, noise and words."""
     window = run.begin(kwargs.get("window_no") or 1, kwargs["seed"], kwargs.get("input_prompt", ""))
     given = kwargs.get("input_video")
     if given is None:
         raise ValueError("SVI needs a start image, or a video to continue.")
     if window.number == 1:
         run.start = given[:, -1:].clone()
-
-    def picture(number: int) -> Tensor:
-        """The anchor image `number` as the VAE takes it, (3, 1, H, W), -1 to 1."""
-        if number == 0 and run.source is not None:
-            return runs.pixels(run.source.first)
-        if number in (0, START):
-            return torch.as_tensor(run.start)
-        refs = kwargs.get("input_ref_images") or []
-        return _as_frame(refs[min(number, len(refs)) - 1], given)
-
-    n = run.size(window.number + 1).motion_latents
-    tail = slice(max(window.kept_latents - n, 0), window.kept_latents)
+    picture = _pictures(run, kwargs, given)
     changed = {
         **kwargs,
         "seed": window.seed,
         "frame_num": window.frames,
-        "input_video": run.shown(window, picture),
+        "input_video": shown(run.carry, window, picture),
         "input_ref_images": None,
         "prefix_video": None,
         "overlapped_latents": None,
-        "return_latent_slice": tail,
+        "return_latent_slice": kept(window, run.size(window.number + 1).motion_latents),
         "motion_amplitude": 1.0,
         "image_end": None,
     }
     for name in ("prefix_video", "motion_amplitude"):
         if name not in kwargs:
             del changed[name]
-    run.amplitude = kwargs.get("motion_amplitude") or 1.0
     segments = run.segments(window)
     _announce(run, window, segments)
     loras.warn(pipeline, kwargs)
@@ -113,16 +109,30 @@ def _generate(pipeline: Any, original: Any, kwargs: dict[str, Any]) -> Any:
             " the same, set VAE Encoding/Decoding Precision to 32-bit in WanGP's configuration."
         )
     with (
-        _window(pipeline, run, window, picture, kwargs.get("image_end")),
+        _conditioned(pipeline, run, window, picture, kwargs),
         timed(pipeline, segments) as prompt,
     ):
         result = original(pipeline, **{**changed, "input_prompt": prompt})
     if not isinstance(result, dict) or result.get("x") is None:
         return result  # stopped by the user
-    frames = result["x"]
     latents = result.get("latent_slice")
-    run.finish(window, None if latents is None else latents[0], frames)
+    latents = None if latents is None else latents[0]
+    run.carry.left = left_by(run.carry, window, latents, result["x"])
     return _as_host_expects(result, run, window, kwargs)
+
+
+def _pictures(run: Run, kwargs: dict[str, Any], like: Tensor) -> Picture:
+    """The anchor images as the VAE takes them, (3, 1, H, W), -1 to 1, by number."""
+
+    def picture(number: int) -> Tensor:
+        if number == 0 and run.carry.source is not None:
+            return pixels(run.carry.source.first)
+        if number in (0, START):
+            return torch.as_tensor(run.start)
+        refs = kwargs.get("input_ref_images") or []
+        return _as_frame(refs[min(number, len(refs)) - 1], like)
+
+    return picture
 
 
 def _as_host_expects(
@@ -131,16 +141,15 @@ def _as_host_expects(
     """The frames without the discarded ones; WanGP's loop drops those at the front itself, so many
     as it has to."""
     frames = result["x"][:, : result["x"].shape[1] - window.discard]
+    source = run.carry.source
     if window.number == 1 and run.short_source():
         pad = frames[:, :1].expand(-1, run.short_source(), -1, -1)
         frames = torch.cat([pad, frames], dim=1)
-    if window.number == 1 and run.source is not None:
+    if window.number == 1 and source is not None:
         # WanGP 9 shows the window's version of the frames that it shares with its source.
-        shared = run.source.tail[:, -min(run.source.frames, run.size(1).overlap) :].to(
-            frames.device
-        )
+        shared = source.tail[:, -min(source.frames, run.size(1).overlap) :].to(frames.device)
         if frames.is_floating_point():
-            shared = runs.pixels(shared)
+            shared = pixels(shared)
         frames = torch.cat([shared.to(frames.dtype), frames[:, shared.shape[1] :]], dim=1)
     result["x"] = frames
     host_drops = kwargs.get("overlap_size", window.drop_front)
@@ -151,13 +160,14 @@ def _as_host_expects(
 
 
 @contextmanager
-def _window(
-    pipeline: Any, run: Run, window: Window, picture: Any, end: Tensor | None
+def _conditioned(
+    pipeline: Any, run: Run, window: Window, picture: Picture, kwargs: dict[str, Any]
 ) -> Iterator[None]:
     """While the host generates `window`: its encoder answers with zeros, y is SVI's."""
     vae = pipeline.vae
     real, own = vae.encode, vars(vae).get("encode")
     active = Active(window)
+    end, amplitude = kwargs.get("image_end"), kwargs.get("motion_amplitude") or 1.0
 
     def encode(videos, tile_size=0, *args, **kwargs):
         def encode_one(video: Tensor) -> Tensor:
@@ -165,8 +175,10 @@ def _window(
             return real([video], tile_size)[0]
 
         if active.y is None:
-            shown = None if end is None else end.unsqueeze(1)
-            active.y = run.conditioning(window, encode_one, picture, shown)
+            shown_last = None if end is None else end.unsqueeze(1)
+            active.y = condition_window(
+                run.carry, window, encode_one, picture, shown_last, amplitude
+            )
         like = active.y
         return [
             like.new_zeros(CHANNELS, latents_of(video.shape[1]), *like.shape[2:])
@@ -185,34 +197,6 @@ def _window(
         pipeline._svi_active = None
 
 
-def _direct_run(pipeline: Any, kwargs: dict[str, Any]) -> Run:
-    """A run for callers that bypass WanGP's loop: it follows them window by window."""
-    if kwargs.get("window_no", 1) > 1 and getattr(pipeline, "_svi_run", None) is not None:
-        run = pipeline._svi_run
-    else:
-        settings = read(kwargs.get("custom_settings"))
-        refs = kwargs.get("input_ref_images") or []
-        prefix = kwargs.get("prefix_video")
-        source = None
-        if prefix is not None and prefix.shape[1] > 1:
-            source = Source(prefix[:, :1], prefix[:, -64:], prefix.shape[1])
-        chain = Chain(
-            size=Size(kwargs["frame_num"], settings.motion_latents),
-            fps=float(kwargs.get("fps", 16)),
-            seeds=settings.seeds,
-            anchors=len(refs),
-            anchor_schedule=settings.anchor_schedule,
-            source_frames=source.frames if source else 0,
-        )
-        run = Run(settings, chain, source=source, planned=False)
-        pipeline._svi_run = run
-    run.sizes = [
-        *run.sizes[: kwargs.get("window_no", 1) - 1],
-        replace(run.chain.size, frames=kwargs["frame_num"]),
-    ]
-    return run
-
-
 def _as_frame(image: Any, like: Tensor) -> Tensor:
     """A PIL image or a tensor as one frame (3, 1, H, W), -1 to 1, of the size of `like`."""
     if torch.is_tensor(image):
@@ -228,19 +212,20 @@ def _as_frame(image: Any, like: Tensor) -> Tensor:
 def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
     """Say in the console what SVI does in this window."""
     total = max(len(run.sizes), window.number)
+    handover = run.carry.handover
     anchor = f"anchor {window.anchor}" if window.anchor else "the start image as anchor"
-    if not window.anchor and run.handover is not None and run.handover.anchor is not None:
+    if not window.anchor and handover is not None and handover.anchor is not None:
         anchor = "the anchor as before"
     hand_over = "no hand-over"
-    if not (window.number == 1 and run.chain.starts_on_image):
+    if not starts_on_image(run.carry, window):
         count, what = window.motion_latents, "latent"
         if run.mode.motion_frames:
             count, what = run.mode.motion_frames, "frame"
         hand_over = f"hand-over {count} {what}{'s' * (count > 1)} from window {window.index - 1}"
-    print(
-        f"[SVI] window {window.number}/{total}: frames {window.start + 1}-{window.stop},"
+    say(
+        f"window {window.number}/{total}: frames {window.start + 1}-{window.stop},"
         f" {anchor}, seed {window.seed}, {hand_over}"
     )
     if len(segments) > 1:
         for line in timetable(window, segments):
-            print(f"[SVI]   {line}")
+            say(f"  {line}")

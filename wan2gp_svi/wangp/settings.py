@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wan2gp_svi.errors import UserError
-
-PREFIX = "svi_"
+from wan2gp_svi.wangp.names import PREFIX
 
 CONTROLS: list[dict[str, Any]] = [
     {
@@ -70,9 +69,6 @@ CONTROLS: list[dict[str, Any]] = [
 LARGEST_SEED = 2**32 - 1
 """What every random generator of WanGP's takes; its page ends at 999999999."""
 
-MODES_OF = {"i2v": ("shot", "film", "tom", "unified"), "i2v_2_2": ("2.0",)}
-"""SVI modes of WanGP's base model types: Wan 2.1 and 2.2 Image2video 14B (svi/conditioning.py)."""
-
 MODE_CONTROL: dict[str, Any] = {
     "id": "svi_mode",
     "name": "SVI mode",
@@ -104,8 +100,8 @@ def read(custom: Mapping[str, Any] | None) -> Settings:
     """
     values = {
         key.removeprefix(PREFIX): value
-        for key, value in (custom or {}).items()
-        if key.startswith(PREFIX) and value not in (None, "")
+        for key, value in ours(custom).items()
+        if value not in (None, "")
     }
     length = str(values.get("length", "whole windows")).strip().lower()
     if length not in ("exact", "whole windows"):
@@ -119,6 +115,13 @@ def read(custom: Mapping[str, Any] | None) -> Settings:
         exact=length == "exact",
         keep=int(_number("keep", values.get("keep", 0), 0, 10_000)),
     )
+
+
+def ours(custom: Any) -> dict[str, Any]:
+    """The entries of ours in WanGP's `custom_settings`; none where it holds something else."""
+    if not isinstance(custom, Mapping):
+        return {}
+    return {key: value for key, value in custom.items() if key.startswith(PREFIX)}
 
 
 def read_mode(custom: Mapping[str, Any] | None) -> str:

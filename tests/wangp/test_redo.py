@@ -1,18 +1,19 @@
-"""`wan2gp-svi redo`: the settings that it writes (that they work: wangp/test_continue.py)."""
+"""`wan2gp-svi redo`: the settings that it writes (that they work: real_wangp/test_continue.py)."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 import torch
+from small_video import write_video
 
-from wan2gp_svi import redo_command
 from wan2gp_svi.cli import main
 from wan2gp_svi.svi.handover import HandOver, path_beside, save
 from wan2gp_svi.svi.windows import Chain, Size, plan
+from wan2gp_svi.video.probe import read_settings
+from wan2gp_svi.wangp.redo import redo_settings
 
 ENDS = (81, 157, 233)
 
@@ -64,7 +65,7 @@ def video(tmp_path: Path) -> Path:
 def settings_for(**changes) -> dict:
     arguments = {"window": 2, "seed": None, "prompt": None, **changes}
     last = arguments.pop("last", make())
-    return redo_command.redo_settings(Path("/v/clip.mp4"), last, METADATA, **arguments)
+    return redo_settings(Path("/v/clip.mp4"), last, METADATA, **arguments)
 
 
 def test_the_window_is_made_after_the_one_before() -> None:
@@ -93,7 +94,7 @@ def test_what_made_the_video_makes_the_window() -> None:
 def test_what_an_old_wangps_metadata_lacks_is_in_the_hand_over() -> None:
     last = make(seeds="same", anchor_strength=0.8, motion_strength=1.2)
     metadata = {name: value for name, value in METADATA.items() if name != "custom_settings"}
-    settings = redo_command.redo_settings(Path("/v/clip.mp4"), last, metadata, 2, None, None)
+    settings = redo_settings(Path("/v/clip.mp4"), last, metadata, 2, None, None)
     assert settings["custom_settings"] == {
         "svi_motion_latents": 1,
         "svi_anchor_strength": 0.8,
@@ -122,7 +123,7 @@ def test_times_of_the_video_past_the_window_are_left_out() -> None:
 def test_discarded_frames_are_generated_again(ends, window, size, discard) -> None:
     metadata = {**METADATA, "sliding_window_discard_last_frames": 4}
     last = make(window_ends=ends, frames=ends[-1], discard=4)
-    settings = redo_command.redo_settings(Path("/v/clip.mp4"), last, metadata, window, None, None)
+    settings = redo_settings(Path("/v/clip.mp4"), last, metadata, window, None, None)
     assert settings["sliding_window_size"] == size
     assert settings["sliding_window_discard_last_frames"] == discard
     source = Chain(Size(size, discard=discard), source_frames=ends[window - 2], windows_before=1)
@@ -131,19 +132,14 @@ def test_discarded_frames_are_generated_again(ends, window, size, discard) -> No
     assert again.discard == discard
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
-def test_wangps_own_ffprobe_serves_where_there_is_no_other(
-    video: Path, tmp_path: Path, monkeypatch
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_settings_in_the_video_are_read_without_another_program(
+    tmp_path: Path, monkeypatch, container: str
 ):
-    own = tmp_path / "ffmpeg_bins"
-    own.mkdir()
-    answer = json.dumps({"format": {"tags": {"comment": json.dumps(METADATA)}}})
-    (own / "ffprobe").write_text(f"#!/bin/sh\nprintf '%s' '{answer}'\n")
-    (own / "ffprobe").chmod(0o755)
-    video.with_suffix(".json").unlink()
-    monkeypatch.setattr(redo_command, "WANGPS_OWN", str(own))
+    video = tmp_path / f"clip.{container}"
+    write_video(video, json.dumps(METADATA))
     monkeypatch.setenv("PATH", "")
-    assert redo_command.read_settings(video) == METADATA
+    assert read_settings(video) == METADATA
 
 
 def test_another_seed_and_prompt() -> None:

@@ -5,7 +5,7 @@ from typing import ClassVar
 import pytest
 
 from wan2gp_svi.wangp import handler
-from wan2gp_svi.wangp.pipeline import MODEL_TYPE
+from wan2gp_svi.wangp.names import PRO
 
 
 def family(native):
@@ -16,7 +16,7 @@ def family(native):
 
         @staticmethod
         def query_supported_types():
-            return ["i2v", "i2v_2_2"] + ([MODEL_TYPE] if native else [])
+            return ["i2v", "i2v_2_2"] + ([PRO] if native else [])
 
         @staticmethod
         def query_family_maps():
@@ -52,23 +52,23 @@ def family(native):
 
 def test_an_old_wangp_gets_the_type():
     wan = family(native=False)
-    assert wan.query_supported_types() == ["i2v", "i2v_2_2", MODEL_TYPE]
+    assert wan.query_supported_types() == ["i2v", "i2v_2_2", PRO]
     equivalent, compatible = wan.query_family_maps()
-    assert equivalent[MODEL_TYPE] == "i2v_2_2"
-    assert compatible["i2v_2_2"] == ["i2v_2_2_multitalk", MODEL_TYPE]
+    assert equivalent[PRO] == "i2v_2_2"
+    assert compatible["i2v_2_2"] == ["i2v_2_2_multitalk", PRO]
     # Everything about loading is i2v_2_2's: no CLIP, its LoRA folder, its transformers.
-    assert wan.load_model("file", MODEL_TYPE, base_model_type=MODEL_TYPE, model_def={}) == "i2v_2_2"
+    assert wan.load_model("file", PRO, base_model_type=PRO, model_def={}) == "i2v_2_2"
 
 
 def test_a_wangp_that_has_the_type_keeps_its_own_answers():
     wan = family(native=True)
-    assert wan.query_supported_types().count(MODEL_TYPE) == 1
-    assert wan.load_model("file", MODEL_TYPE, MODEL_TYPE, {}) == MODEL_TYPE
+    assert wan.query_supported_types().count(PRO) == 1
+    assert wan.load_model("file", PRO, PRO, {}) == PRO
 
 
 @pytest.mark.parametrize("native", [False, True])
 def test_what_the_page_offers(native):
-    found = family(native).query_model_def(MODEL_TYPE, {})
+    found = family(native).query_model_def(PRO, {})
     assert found["svi2pro"]
     assert found["image_prompt_types_allowed"] == "SEVL"
     assert [letters for _, letters in found["image_ref_choices"]["choices"]] == ["", "KI"]
@@ -92,7 +92,7 @@ def test_other_models_get_a_switch_and_nothing_else(base, modes):
     assert found["i2v_v2v"]
 
 
-@pytest.mark.parametrize("base", [MODEL_TYPE, "i2v", "i2v_2_2"])
+@pytest.mark.parametrize("base", [PRO, "i2v", "i2v_2_2"])
 @pytest.mark.parametrize("spelled", ["profile_dirs", "profiles_dir", "settings_dir"])
 def test_a_model_with_an_accelerator_in_it_is_offered_no_other(base, spelled):
     found = family(native=True).query_model_def(base, {spelled: [""]})
@@ -102,13 +102,13 @@ def test_a_model_with_an_accelerator_in_it_is_offered_no_other(base, spelled):
 def test_defaults_and_fixed_settings():
     wan = family(native=False)
     settings: dict = {}
-    wan.update_default_settings(MODEL_TYPE, {}, settings)
+    wan.update_default_settings(PRO, {}, settings)
     assert settings["sample_solver"] == "unipc"
     assert settings["sliding_window_size"] == 81
     assert settings["sliding_window_overlap"] == 4
     assert settings["sliding_window_color_correction_strength"] == 0
     settings["sliding_window_overlap"] = 9
-    wan.fix_settings(MODEL_TYPE, 2.3, {}, settings)
+    wan.fix_settings(PRO, 2.3, {}, settings)
     assert (settings["sliding_window_overlap"], settings["fixed"]) == (4, True)
     other = {"sliding_window_overlap": 9}
     wan.fix_settings("i2v_2_2", 2.3, {}, other)

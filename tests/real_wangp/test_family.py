@@ -5,7 +5,8 @@ import pytest
 import torch
 from bench import drive
 
-from wan2gp_svi.svi.conditioning import MODES, mask, padded_video
+from wan2gp_svi.svi.conditioning import mask, padded_video
+from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.svi.windows import Chain, Size, plan
 
 BASE = {"shot": "i2v", "film": "i2v", "tom": "i2v", "unified": "i2v", "2.0": "i2v_2_2"}

@@ -14,8 +14,8 @@ from bench import PORT, ROOT, keep_shots, version_of
 from PIL import Image
 
 from wan2gp_svi.profiles.commands import profile_files
-from wan2gp_svi.redo_command import read_settings
-from wan2gp_svi.svi.conditioning import MODES
+from wan2gp_svi.svi.modes import MODES
+from wan2gp_svi.video.probe import read_settings
 
 pytestmark = pytest.mark.slow
 

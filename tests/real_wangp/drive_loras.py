@@ -60,12 +60,13 @@ manager = offload.profile(
 manager.ensure_model_loaded("transformer")
 
 plain = module.WanModel.preprocess_loras
+from wan2gp_svi.svi.carry import Carry  # noqa: E402
 from wan2gp_svi.svi.windows import Chain  # noqa: E402
 from wan2gp_svi.wangp import loras  # noqa: E402
-from wan2gp_svi.wangp import run as runs  # noqa: E402
+from wan2gp_svi.wangp.run import Run, set_current  # noqa: E402
 from wan2gp_svi.wangp.settings import Settings  # noqa: E402
 
-runs.set_current(runs.Run(Settings(), Chain()))  # as in an SVI task
+set_current(Run(Settings(), Carry(Chain())))  # as in an SVI task
 
 loras.attach(vars(module))
 loras.attach(vars(module))  # a second time must not wrap the wrapper

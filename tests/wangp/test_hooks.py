@@ -6,20 +6,20 @@ import pytest
 import torch
 
 from wan2gp_svi import wangp
+from wan2gp_svi.svi.carry import Carry
 from wan2gp_svi.svi.windows import Chain, Size, sizes
-from wan2gp_svi.wangp import loop
-from wan2gp_svi.wangp import run as runs
-from wan2gp_svi.wangp.run import Run
+from wan2gp_svi.wangp import console, continuing
+from wan2gp_svi.wangp.run import Run, set_current
 from wan2gp_svi.wangp.settings import Settings
 
 
 @pytest.fixture
 def run():
     chain = Chain(size=Size(17))
-    run = Run(Settings(), chain, sizes=sizes(41, chain))
-    runs.set_current(run)
+    run = Run(Settings(), Carry(chain), sizes=sizes(41, chain))
+    set_current(run)
     yield run
-    runs.set_current(None)
+    set_current(None)
 
 
 def test_outside_a_run_nothing_changes():
@@ -32,8 +32,13 @@ def test_outside_a_run_nothing_changes():
 
 def test_hooks_of_another_version_stay_off(capsys):
     namespace: dict = {}
-    wangp._told.clear()
-    for attach in (wangp.attach_wgp, wangp.attach_pipeline, wangp.attach_handler):
+    console._told.clear()
+    for attach in (
+        wangp.attach_wgp,
+        wangp.attach_pipeline,
+        wangp.attach_handler,
+        wangp.attach_model,
+    ):
         attach(namespace, hooks=wangp.HOOKS + 1)
     said = capsys.readouterr().out
     assert namespace == {}
@@ -43,7 +48,7 @@ def test_hooks_of_another_version_stay_off(capsys):
 
 
 def test_a_failing_hand_over_does_not_stop_the_run(run, capsys, monkeypatch):
-    monkeypatch.setattr(Run, "saved", lambda *a: 1 / 0)
+    monkeypatch.setattr(continuing, "remember", lambda *a: 1 / 0)
     wangp.window_saved("video.mp4", {})
     assert "could not be saved" in capsys.readouterr().out
 
@@ -57,7 +62,7 @@ def test_window_frames_are_the_plans_and_extra_windows_are_whole(run):
 def planned(name, original):
     namespace = {name: original}
     namespace["generate_video"] = lambda: None
-    loop.attach(namespace)
+    wangp.attach_wgp(namespace)
     return namespace[name]
 
 
@@ -69,7 +74,7 @@ def test_the_default_plan_becomes_ours(run):
     assert [w["output_frames"] for w in found] == [17, 12, 12]
     assert {w["overlap_frames"] for w in found} == {5}
     assert all(w["other"] == 5 and w["trim_last_frames"] == 0 for w in found)
-    runs.set_current(None)
+    set_current(None)
     assert build(total_frames=41) == [window]
 
 
@@ -159,7 +164,7 @@ def a_page(**more):
         namespace["set_model_settings"](state, model_type, form)
 
     namespace.update(set_model_settings=set_model_settings, save_inputs=save_inputs)
-    loop.attach(namespace)
+    wangp.attach_wgp(namespace)
     return namespace
 
 
@@ -194,7 +199,7 @@ def read_by(page, state, file, found):
 
     page.update(get_settings_from_file=get_settings_from_file)
     page["get_state_model_type"] = lambda state: "svi"
-    loop.attach(page)
+    wangp.attach_wgp(page)
     return page["get_settings_from_file"](state, file)[0]
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wan2gp_svi import wangp
+from wan2gp_svi.svi.carry import Carry
 from wan2gp_svi.svi.prompts import PromptError
 from wan2gp_svi.svi.windows import Chain, Size, sizes
-from wan2gp_svi.wangp import loop
+from wan2gp_svi.wangp import console, task
 from wan2gp_svi.wangp.run import Run
 from wan2gp_svi.wangp.settings import Settings
 
@@ -30,7 +30,7 @@ def own_size(asked, video, fit):
         "server_config": {"fit_canvas": fit},
         "get_video_info": lambda path: (16, *video, 81),
     }
-    return loop._own_size(namespace, {"resolution": "{}x{}".format(*asked)}, "clip.mp4")
+    return task._own_size(namespace, {"resolution": "{}x{}".format(*asked)}, "clip.mp4")
 
 
 @given(
@@ -63,13 +63,13 @@ def test_cropping_is_to_the_size_asked():
 
 def a_run(*written):
     chain = Chain(size=Size(17))
-    run = Run(Settings(), chain, sizes=sizes(41, chain), written=list(written))
+    run = Run(Settings(), Carry(chain), sizes=sizes(41, chain), written=list(written))
     run.begin(1, 7, "x")
     return run
 
 
 def test_what_an_enhancer_wrote_wrong_does_not_end_the_run(capsys):
-    wangp._told.clear()
+    console._told.clear()
     run = a_run("a cat")
     window = run.begin(1, 7, "a black cat (at 6 seconds: it jumps")
     (segment,) = run.segments(window)

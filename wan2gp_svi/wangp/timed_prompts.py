@@ -21,7 +21,7 @@ block, or with the same words throughout, no line of this acts.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,8 +30,9 @@ import torch
 from torch import Tensor
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.prompts import Segment
+from wan2gp_svi.svi.schedule import Segment
 from wan2gp_svi.svi.text_attention import Span, attend_by_time, project_distinct
+from wan2gp_svi.wangp.wrapping import wrap
 
 _MARK = "_svi_timed"
 
@@ -79,9 +80,8 @@ def attach(namespace: dict[str, Any]) -> None:
     model, attention = namespace.get("WanModel"), namespace.get("WanSelfAttention")
     if model is None or attention is None or not hasattr(attention, "text_cross_attention"):
         return  # a WanGP that has rebuilt this: `timed` says so when it is asked for
-    if not hasattr(model.forward, _MARK):
-        model.forward = _forward(model.forward)
-        attention.text_cross_attention = _text_cross_attention(attention.text_cross_attention)
+    wrap(model, "forward", _forward)
+    wrap(attention, "text_cross_attention", _text_cross_attention)
     _attached = True
 
 
@@ -90,7 +90,7 @@ def timed(pipeline: Any, segments: Sequence[Segment]) -> Iterator[str]:
     """While the block lasts, `pipeline` generates under `segments`; gives the prompt to hand it.
 
     pipeline: a WanAny2V with its text encoder and one or two models. segments: of the window
-    that it is about to generate (`svi.prompts.schedule`).
+    that it is about to generate (`svi.schedule.schedule`).
     """
     words = [segment.words for segment in segments]
     if len(set(words)) == 1:
@@ -158,45 +158,42 @@ def _answered(pipeline: Any, prompt: str, tokens: Tensor) -> Iterator[None]:
         pipeline.text_encoder = encoder
 
 
-def _forward(original: Any) -> Any:
-    @functools.wraps(original)
-    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        state: Timed | None = self.__dict__.get(_MARK)
-        contexts = kwargs.get("context")
-        if state is None or not isinstance(contexts, list):
-            return original(self, *args, **kwargs)
-        rows = [state.replaced(context) for context in contexts]
-        acts = any(new is not given for new, given in zip(rows, contexts, strict=True))
-        if not acts:
-            if kwargs.get("x_id", 0) == 0:
-                raise RuntimeError("the prompt's context is not among those of the pass")
-            return original(self, *args, **kwargs)
-        latents = kwargs["x"][0].shape[2]
-        if latents != state.spans[-1][1]:
-            raise RuntimeError(
-                f"timed prompts were laid out for {state.spans[-1][1]} latent frames, not {latents}"
-            )
-        global _pass
-        _pass = _Pass(state, may_overwrite=bool(getattr(self, "cross_attn_norm", False)))
-        try:
-            return original(self, *args, **{**kwargs, "context": rows})
-        finally:
-            _pass = None
-
-    setattr(forward, _MARK, True)
-    return forward
+def _forward(original: Callable[..., Any], model: Any, *args: Any, **kwargs: Any) -> Any:
+    """A pass of the model: with all segments' contexts in it, where it is one with the prompt's."""
+    state: Timed | None = model.__dict__.get(_MARK)
+    contexts = kwargs.get("context")
+    if state is None or not isinstance(contexts, list):
+        return original(model, *args, **kwargs)
+    rows = [state.replaced(context) for context in contexts]
+    acts = any(new is not given for new, given in zip(rows, contexts, strict=True))
+    if not acts:
+        if kwargs.get("x_id", 0) == 0:
+            raise RuntimeError("the prompt's context is not among those of the pass")
+        return original(model, *args, **kwargs)
+    latents = kwargs["x"][0].shape[2]
+    if latents != state.spans[-1][1]:
+        raise RuntimeError(
+            f"timed prompts were laid out for {state.spans[-1][1]} latent frames, not {latents}"
+        )
+    global _pass
+    _pass = _Pass(state, may_overwrite=bool(getattr(model, "cross_attn_norm", False)))
+    try:
+        return original(model, *args, **{**kwargs, "context": rows})
+    finally:
+        _pass = None
 
 
-def _text_cross_attention(original: Any) -> Any:
-    @functools.wraps(original)
-    def text_cross_attention(
-        self: Any, xlist: list[Tensor], context: Tensor, return_q: bool = False
-    ) -> Any:
-        if _pass is None:
-            return original(self, xlist, context, return_q)
-        return _by_time(original, self, xlist, context, return_q)
-
-    return text_cross_attention
+def _text_cross_attention(
+    original: Callable[..., Any],
+    module: Any,
+    xlist: list[Tensor],
+    context: Tensor,
+    return_q: bool = False,
+) -> Any:
+    """The text cross-attention of a block, each latent frame with the words of its time."""
+    if _pass is None:
+        return original(module, xlist, context, return_q)
+    return _by_time(original, module, xlist, context, return_q)
 
 
 class _StandIn:

@@ -1,4 +1,4 @@
-"""`wan2gp-svi redo`: settings with which WanGP makes a window of a video again.
+"""Settings with which WanGP makes a window of a video again (`wan2gp-svi redo`).
 
 What WanGP is told is to continue the video from where the window before ends (its control "Truncate
 Video beyond this number of frames"). The bridge then finds that window's hand-over file and goes on
@@ -7,55 +7,16 @@ from its latents (wangp/continuing.py); without it, the end of that part is enco
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import shutil
-import subprocess
-import uuid
 from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.handover import HandOver, load, path_beside
+from wan2gp_svi.svi.handover import HandOver
 from wan2gp_svi.svi.prompts import until
 from wan2gp_svi.svi.windows import Size
-from wan2gp_svi.wangp.continuing import before
-
-WANGPS_OWN = os.pathsep.join(
-    str(folder / "ffmpeg_bins") for folder in (*Path(__file__).parents[1:3], Path.cwd())
-)
-"""Where WanGP puts ffmpeg on a machine that has none: in its folder, which may be one of these."""
 
 OLD = ("svi", "window_no", "image_start", "image_end", "image_refs", "video_guide", "video_mask")
 """What belongs to the video that was made and not to the next one."""
-
-
-def redo(args: argparse.Namespace) -> int:
-    """Write the settings file, and say what to do with it."""
-    video = Path(args.video).absolute()
-    if not video.is_file():
-        raise UserError(f"There is no video {video}.")
-    last = load(path_beside(video))
-    metadata = read_settings(video)
-    settings = redo_settings(video, last, metadata, args.window, args.seed, args.prompt)
-    target = (
-        Path(args.out) if args.out else video.with_name(f"{video.stem} {args.window} again.json")
-    )
-    _write(target, settings)
-    kept = int(settings["keep_frames_video_source"])
-    if before(last, kept, [video.parent]).frames != kept:
-        print(
-            f"The hand-over file of window {args.window - 1} is not in {video.parent}: the end of"
-            " that window will be encoded again, which is not as good."
-        )
-    print(
-        f"Window {args.window} again, after frame {kept} of {video.name}:\n"
-        f'  python wgp.py --process "{target}"\n'
-        "or load that file on WanGP's page as settings, and press Generate. The result is a new"
-        " video; the old one stays."
-    )
-    return 0
 
 
 def redo_settings(
@@ -116,33 +77,3 @@ def redo_settings(
     if prompt is not None:
         settings["prompt"] = prompt
     return settings
-
-
-def read_settings(video: Path) -> dict[str, Any]:
-    """WanGP's settings of a video: in the file (ffprobe reads them), or in a .json beside it."""
-    sidecar = video.with_suffix(".json")
-    text = ""
-    ffprobe = shutil.which("ffprobe") or shutil.which("ffprobe", path=WANGPS_OWN)
-    if ffprobe is not None:
-        command = [ffprobe, "-v", "error", "-show_entries", "format_tags=comment", "-of", "json"]
-        found = subprocess.run([*command, str(video)], capture_output=True, encoding="utf-8")
-        if found.returncode == 0:
-            text = json.loads(found.stdout).get("format", {}).get("tags", {}).get("comment", "")
-    try:
-        settings = json.loads(text or sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        settings = None
-    if not isinstance(settings, dict) or "model_type" not in settings:
-        how = "" if ffprobe else " (ffprobe, of ffmpeg, which reads them, was not found)"
-        raise UserError(f"{video.name} holds no settings of WanGP{how}.")
-    return settings
-
-
-def _write(target: Path, settings: dict[str, Any]) -> None:
-    part = target.with_name(f".svi-{uuid.uuid4().hex}.tmp")
-    try:
-        part.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
-        part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"{target} could not be written: {error.strerror or error}.", 1) from error

@@ -1,4 +1,4 @@
-"""`wan2gp-svi demo`: a chained video on a machine without WanGP, weights or a GPU.
+"""The demo's film: a chained video on a machine without WanGP, weights or a GPU.
 
 The small host (`host/`) is copied, the extension is installed on it as it is on a user's WanGP, and
 the host makes three windows in one run and a fourth in another, which continues the first one's
@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import argparse
 import errno
-import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,13 +26,12 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from wan2gp_svi.demo.sheet import Row
-    from wan2gp_svi.svi.prompts import Segment as TimedSegment
+    from wan2gp_svi.report.sheet import Row
+    from wan2gp_svi.svi.schedule import Segment as TimedSegment
     from wan2gp_svi.svi.windows import Window
 
 HOST = Path(__file__).parent / "host"
 MARK = ".wan2gp-svi-demo"
-NEEDED = ("torch", "numpy", "PIL", "safetensors", "imageio_ffmpeg", "tqdm")
 MODEL = "i2v_2_2_svi2pro"
 FPS = 16
 WINDOW, MAX_WINDOW, MAX_FRAMES = 33, 129, 2000
@@ -42,34 +39,10 @@ STEPS = 6
 VIDEO, HANDOVER = "video.mp4", "video.svi.safetensors"
 
 
-def demo(args: argparse.Namespace) -> int:
-    """Make the video, the contact sheet and the plan in `args.out`."""
-    _check_packages()
-    began = time.monotonic()
-    try:
-        made = _make(args)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise UserError(
-                "The disk is full: make room, or name a folder on another disk with --out.", 1
-            ) from None
-        raise
-    _show(made, time.monotonic() - began)
-    return 0
-
-
-def _check_packages() -> None:
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"The demo needs packages that are not here: {', '.join(missing)}. Run"
-            " 'bash install.sh --demo', which brings them."
-        )
-
-
-def _make(args: argparse.Namespace) -> dict[str, Any]:
+def make(args: argparse.Namespace) -> dict[str, Any]:
+    """Make the film, its contact sheet and its plan in `args.out`; returns the plan, and where."""
     from wan2gp_svi.demo import materials
-    from wan2gp_svi.demo.sheet import contact_sheet, save_png
+    from wan2gp_svi.report.sheet import contact_sheet, save_png
 
     window = WINDOW if args.window is None else args.window
     runs = _plan(args.frames, window, args.prompt or materials.PROMPTS, args.seed)
@@ -115,10 +88,11 @@ def _make(args: argparse.Namespace) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Run:
-    """One run of the host: its windows, and the prompts it is given (the last serves the rest)."""
+    """One run of the host: its windows, the prompts it is given, and which words hold when."""
 
     windows: list[Window]
     prompts: list[str]
+    segments: list[tuple[TimedSegment, ...]]
 
 
 _Runs = tuple[_Run, _Run]
@@ -126,7 +100,6 @@ _Runs = tuple[_Run, _Run]
 
 def _plan(frames: int | None, window: int, prompts: Sequence[str], seed: int) -> _Runs:
     """Both runs. Raises UserError for what cannot be made, before anything is."""
-    from wan2gp_svi.svi.prompts import prompts_for_windows
     from wan2gp_svi.svi.windows import Chain, Size, plan
 
     if window > MAX_WINDOW:
@@ -138,9 +111,7 @@ def _plan(frames: int | None, window: int, prompts: Sequence[str], seed: int) ->
     prompts = [" ".join(prompt.split()) for prompt in prompts]  # the host wants one a line
     if not all(prompts):
         raise UserError("A prompt is empty: write what is to be seen, or leave --prompt out.")
-    chain = Chain(
-        size=Size(window), fps=FPS, seed=seed, anchors=2, anchor_schedule=(0, 1, 2), prompts=prompts
-    )
+    chain = Chain(size=Size(window), fps=FPS, seed=seed, anchors=2, anchor_schedule=(0, 1, 2))
     if frames is None:
         frames = window + 2 * chain.size.adds
     if frames > MAX_FRAMES:
@@ -153,15 +124,19 @@ def _plan(frames: int | None, window: int, prompts: Sequence[str], seed: int) ->
         size=Size(window),
         fps=FPS,
         seed=seed,
-        prompts=rest,
         source_frames=first[-1].stop,
         windows_before=len(first),
     )
     second = plan(continued.size.adds + 1, continued)
-    runs = _Run(first, prompts[: len(first)]), _Run(second, rest)
-    for run in runs:
-        prompts_for_windows(run.prompts, [w.seconds for w in run.windows])
-    return runs
+    return _run_of(first, prompts[: len(first)]), _run_of(second, rest)
+
+
+def _run_of(windows: list[Window], prompts: list[str]) -> _Run:
+    from wan2gp_svi.svi.schedule import prompts_for_windows, segments_of
+
+    texts = prompts_for_windows(prompts, [w.seconds for w in windows])
+    segments = [segments_of(*pair) for pair in zip(windows, texts, strict=True)]
+    return _Run(windows, prompts, segments)
 
 
 def _folder(out: Path) -> Path:
@@ -275,18 +250,12 @@ def _seams(frames: np.ndarray, windows: list[Window]) -> list[float | None]:
 def _rows(runs: _Runs, pictures: list[Path], seams: list[float | None]) -> list[Row]:
     from PIL import Image
 
-    from wan2gp_svi.demo.sheet import Row, Segment
-    from wan2gp_svi.svi.prompts import TimedPrompt, parse, prompts_for_windows, schedule
+    from wan2gp_svi.report.sheet import Row, Segment
 
     images: list[Image.Image] = [Image.open(path).convert("RGB") for path in pictures]
     rows: list[Row] = []
     for number, run in enumerate(runs, 1):
-        prompts = prompts_for_windows(run.prompts, [w.seconds for w in run.windows])
-        for w, prompt in zip(run.windows, prompts, strict=True):
-            timed = prompt if isinstance(prompt, TimedPrompt) else parse(prompt)
-            parts = schedule(
-                timed, frames=w.frames, first_new_frame=w.drop_front, fps=FPS, new_frames=w.adds
-            )
+        for w, parts in zip(run.windows, run.segments, strict=True):
             goes_on = number == 2
             anchor = rows[-1].anchor_number if goes_on and rows else w.anchor
             named = ("the start photo", "anchor 1, evening", "anchor 2, night")[anchor]
@@ -324,12 +293,13 @@ def _join(window: Window, new_run: bool, seam: float | None) -> str:
         return "starts on the photo"
     source = "the file that run 1 left, in a new run" if new_run else f"window {window.index - 1}"
     return (
-        f"join at {window.seconds[0]:.2f} s: {_latents(window.motion_latents)} handed over from"
+        f"join at {window.seconds[0]:.2f} s: {latents(window.motion_latents)} handed over from"
         f" {source}; seam {seam:.1f}"
     )
 
 
-def _latents(count: int) -> str:
+def latents(count: int) -> str:
+    """A number of latents, in words."""
     return "1 latent" if count == 1 else f"{count} latents"
 
 
@@ -348,66 +318,36 @@ def _description(
     size: tuple[int, int],
     seed: int,
 ) -> dict[str, Any]:
-    """The plan as it is written to plan.json."""
+    """The plan as it is written to plan.json: that of `wan2gp-svi plan --json`, and what was made
+    of it."""
+    from wan2gp_svi.report.plan import described
+
     windows = [w for run in runs for w in run.windows]
+    segments = [s for run in runs for s in run.segments]
+    plan = described(windows[-1].stop, windows, segments)
+    for window, row, seam in zip(plan["windows"], rows, seams, strict=True):
+        window["run"] = row.run
+        window["anchor"] = row.anchor_number
+        window["anchor_name"] = row.anchor
+        window["seam_ratio"] = None if seam is None else round(seam, 3)
     return {
         "video": VIDEO,
         "handover": HANDOVER,
         "width": size[0],
         "height": size[1],
         "fps": FPS,
-        "frames": windows[-1].stop,
         "seconds": windows[-1].stop / FPS,
         "base_seed": seed,
-        "windows": [
-            {
-                "window": row.number,
-                "run": row.run,
-                "frames": w.frames,
-                "latents": w.latents,
-                "motion_latents": w.motion_latents,
-                "dropped_at_front": w.drop_front,
-                "dropped_at_back": w.discard,
-                "delivers": [w.start, w.stop],
-                "seconds": list(w.seconds),
-                "seed": w.seed,
-                "anchor": row.anchor,
-                "prompt": w.prompt,
-                "segments": [
-                    {"seconds": [s.start, s.stop], "words": s.words} for s in row.segments
-                ],
-                "seam_ratio": None if seam is None else round(seam, 3),
-            }
-            for w, row, seam in zip(windows, rows, seams, strict=True)
-        ],
+        "prompts": [_prompt(run, w) for run in runs for w in run.windows],
+        **plan,
     }
 
 
-def _show(made: dict[str, Any], seconds: float) -> None:
-    head = ("window", "frames", "new", "from", "to", "seed", "handed over", "anchor", "seam")
-    table: list[tuple[str, ...]] = [head]
-    for w in made["windows"]:
-        new = w["delivers"][1] - w["delivers"][0]
-        over = _latents(w["motion_latents"]) if w["motion_latents"] else "-"
-        seam = "-" if w["seam_ratio"] is None else f"{w['seam_ratio']:.2f}"
-        table.append(
-            (
-                *map(str, (w["window"], w["frames"], new)),
-                *(f"{seconds:.2f} s" for seconds in w["seconds"]),
-                *map(str, (w["seed"], over, w["anchor"], seam)),
-            )
-        )
-    widths = [max(len(line[i]) for line in table) for i in range(len(head))]
-    print()
-    for i, line in enumerate(table):
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
-        if i == 0:
-            print("  ".join("-" * width for width in widths))
-    print(f"\n{made['frames']} frames, {made['seconds']:.2f} s of video, made in {seconds:.0f} s.")
-    print(f"The video:         {made['out'] / VIDEO}")
-    print(f"The contact sheet: {made['out'] / 'contact-sheet.png'}")
-    print(f"The plan:          {made['out'] / 'plan.json'}")
-    print("Weights are constructed and seeded, not trained: look at the joins, not at the art.")
+def _prompt(run: _Run, window: Window) -> str:
+    """The prompt that serves a window."""
+    from wan2gp_svi.svi.schedule import serving
+
+    return run.prompts[serving(window.number - 1, len(run.prompts))]
 
 
 def _count(windows: list[Window]) -> str:

@@ -30,8 +30,9 @@ import tiny  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from wan2gp_svi.svi.prompts import TimedPrompt, parse, prompts_for_windows, schedule  # noqa: E402
-from wan2gp_svi.wangp import text_attention  # noqa: E402
+from wan2gp_svi.svi.prompts import TimedPrompt, parse  # noqa: E402
+from wan2gp_svi.svi.schedule import prompts_for_windows, schedule  # noqa: E402
+from wan2gp_svi.wangp import timed_prompts  # noqa: E402
 
 torch.set_grad_enabled(False)
 torch.set_num_threads(1)
@@ -138,7 +139,7 @@ class Bench:
         torch.manual_seed(5)
         if isinstance(prompt, TimedPrompt):
             segments = schedule(prompt, frames=FRAMES, first_new_frame=first_new_frame, fps=FPS)
-            block = text_attention.timed(self.pipe, segments)
+            block = timed_prompts.timed(self.pipe, segments)
         else:
             block = contextlib.nullcontext(prompt)
         with block as words:
@@ -218,7 +219,7 @@ def wan21(texts: tuple[str, str, str]) -> dict[str, torch.Tensor]:
         tokens = pipe.text_encoder([prompt], "cpu")[0]
         return torch.cat([tokens, tokens.new_zeros(32 - len(tokens), 64)]).unsqueeze(0)
 
-    with text_attention.timed(pipe, segments) as words:
+    with timed_prompts.timed(pipe, segments) as words:
         model(
             x=[noise[0].clone(), noise[0].clone()], t=torch.tensor([500.0]),
             context=[context(words), context("bad")], y=noise[1], clip_fea=noise[2], freqs=freqs,
@@ -239,8 +240,8 @@ def main() -> None:
     plain = {"cfg": {"guide_scale": 3.0, "guide2_scale": 3.0}, "nag": {"NAG_scale": 5.0}}
     for name, settings in plain.items():
         found[f"unattached/{name}"] = bench.window("all one", **settings)
-    text_attention.attach(vars(sys.modules["models.wan.modules.model"]))
-    text_attention.attach(vars(sys.modules["models.wan.modules.model"]))  # a second hook: no harm
+    timed_prompts.attach(vars(sys.modules["models.wan.modules.model"]))
+    timed_prompts.attach(vars(sys.modules["models.wan.modules.model"]))  # a second hook: no harm
     for name, settings in plain.items():
         found[f"attached/{name}"] = bench.window("all one", **settings)
 

@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 
 from wan2gp_svi.cli import main
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.installer.payload import OWN_FOLDERS
 from wan2gp_svi.profiles.check import _custom, mistakes
 from wan2gp_svi.profiles.commands import describe, profile_files
-from wan2gp_svi.profiles.known import FOLDERS, LORAS, MODELS, OWN, PRO
-from wan2gp_svi.profiles.wangp import Takes, takes
-from wan2gp_svi.profiles.work import noise_levels, passes, steps_of_phases
-from wan2gp_svi.svi.conditioning import MODES
-from wan2gp_svi.wangp import handler, settings
+from wan2gp_svi.profiles.host import Takes, takes
+from wan2gp_svi.profiles.known import LORAS, OWN
+from wan2gp_svi.profiles.passes import noise_levels, passes, steps_of_phases
+from wan2gp_svi.svi.modes import MODES
+from wan2gp_svi.wangp import settings
+from wan2gp_svi.wangp.names import FOLDERS, MODELS, PRO
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FILES = profile_files(ROOT / "profiles")
 IDS = [path.stem for path in FILES]
 PRO_FILE = ROOT / "profiles/profiles/svi_2_pro/SVI 2 Pro - lightx2v 3 Phases - 10 Steps.json"
@@ -92,8 +94,12 @@ def test_the_names_that_were_promised():
 
 
 def test_what_is_known_here_is_what_the_bridge_has():
-    assert {model: folder for folder, model in FOLDERS.items()} == handler.PROFILES
-    assert {t: m.modes for t, m in MODELS.items() if t != PRO} == settings.MODES_OF
+    assert {f"profiles/{folder}" for folder in FOLDERS} < set(OWN_FOLDERS)
+    assert {name: model.modes for name, model in MODELS.items()} == {
+        "i2v_2_2_svi2pro": (),
+        "i2v": ("shot", "film", "tom", "unified"),
+        "i2v_2_2": ("2.0",),
+    }
     controls = {control["id"] for control in settings.CONTROLS}
     assert set(OWN) == controls | {"svi_mode", "svi_length", "svi_keep"}
 

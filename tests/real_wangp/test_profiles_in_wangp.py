@@ -10,8 +10,8 @@ import pytest
 from bench import ROOT, drive
 
 from wan2gp_svi.profiles.commands import profile_files
-from wan2gp_svi.profiles.known import FOLDERS
-from wan2gp_svi.profiles.work import steps_of_phases
+from wan2gp_svi.profiles.passes import steps_of_phases
+from wan2gp_svi.wangp.names import FOLDERS
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,59 @@
+"""`wan2gp-svi redo`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.handover import load, path_beside
+from wan2gp_svi.video.probe import read_settings
+from wan2gp_svi.wangp.continuing import handover_at
+from wan2gp_svi.wangp.redo import redo_settings
+
+
+def redo(args: argparse.Namespace) -> int:
+    """Write the settings file, and say what to do with it."""
+    video = Path(args.video).absolute()
+    if not video.is_file():
+        raise UserError(f"There is no video {video}.")
+    last = load(path_beside(video))
+    metadata = _settings(video)
+    settings = redo_settings(video, last, metadata, args.window, args.seed, args.prompt)
+    target = (
+        Path(args.out) if args.out else video.with_name(f"{video.stem} {args.window} again.json")
+    )
+    _write(target, settings)
+    kept = int(settings["keep_frames_video_source"])
+    if handover_at(last, kept, [video.parent]).frames != kept:
+        print(
+            f"The hand-over file of window {args.window - 1} is not in {video.parent}: the end of"
+            " that window will be encoded again, which is not as good."
+        )
+    print(
+        f"Window {args.window} again, after frame {kept} of {video.name}:\n"
+        f'  python wgp.py --process "{target}"\n'
+        "or load that file on WanGP's page as settings, and press Generate. The result is a new"
+        " video; the old one stays."
+    )
+    return 0
+
+
+def _settings(video: Path) -> dict[str, Any]:
+    settings = read_settings(video)
+    if settings is None or "model_type" not in settings:
+        raise UserError(f"{video.name} holds no settings of WanGP.")
+    return settings
+
+
+def _write(target: Path, settings: dict[str, Any]) -> None:
+    part = target.with_name(f".svi-{uuid.uuid4().hex}.tmp")
+    try:
+        part.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"{target} could not be written: {error.strerror or error}.", 1) from error

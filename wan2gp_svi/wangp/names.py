@@ -1,0 +1,48 @@
+"""WanGP's names for the models that run SVI, and ours in its settings. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wan2gp_svi.svi.modes import MODES
+
+PRO, WAN_2_1, WAN_2_2 = "i2v_2_2_svi2pro", "i2v", "i2v_2_2"
+"""Model types: SVI 2.0 Pro, Wan 2.1 and Wan 2.2 Image2video 14B."""
+PARENT = WAN_2_2
+"""The type that SVI 2.0 Pro is in all that is not special about it."""
+PREFIX = "svi_"
+"""What the names of our entries in `custom_settings` begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A WanGP model type that runs SVI.
+
+    `name` is the page's; `modes` are those of svi/modes.py that it can be put into, none where SVI
+    is all that it does; `has_low_noise`: a second transformer takes the low noise (Wan 2.2);
+    `folder`, under WanGP's profiles/, holds the profiles that its dropdown lists.
+    """
+
+    name: str
+    modes: tuple[str, ...]
+    has_low_noise: bool
+    folder: str
+
+
+def _modes(wan: str) -> tuple[str, ...]:
+    """The modes of a version of Wan that hand over frames."""
+    return tuple(name for name, mode in MODES.items() if mode.wan == wan and mode.motion_frames)
+
+
+MODELS = {
+    PRO: Model("Wan2.2 SVI 2 Pro", (), True, "svi_2_pro"),
+    WAN_2_1: Model("Wan2.1 Image2video 14B", _modes("2.1"), False, "svi_wan_2_1"),
+    WAN_2_2: Model("Wan2.2 Image2video 14B", _modes("2.2"), True, "svi_wan_2_2"),
+}
+FOLDERS = {model.folder: model_type for model_type, model in MODELS.items()}
+"""The model type of each folder of profiles."""
+
+
+def modes_of(model_type: str) -> tuple[str, ...]:
+    """The SVI modes that a base model type can be put into; none for a type that is not SVI's."""
+    return MODELS[model_type].modes if model_type in MODELS else ()

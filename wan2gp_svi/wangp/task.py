@@ -1,0 +1,306 @@
+"""A task of WanGP becomes a run of SVI, before a model is loaded.
+
+WanGP plans by an overlap, and books what a window adds as its frames less that. Inside a run it is
+therefore told the overlap that SVI really has, 1 + 4n frames (anchor and motion latents), windows
+without the frames that are discarded, and the number of frames that the plan delivers; then its own
+loop, status, extra windows and trims come out right on every version (loop.py does the rest). Users
+and metadata see what was asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import glob
+import inspect
+import math
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.carry import Carry
+from wan2gp_svi.svi.handover import HandOver
+from wan2gp_svi.svi.modes import MODES, PRO, Mode
+from wan2gp_svi.svi.prompts import TimedPrompt
+from wan2gp_svi.svi.schedule import segments_of, timetable
+from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
+from wan2gp_svi.svi.windows import Chain, Size, check, layout, sizes
+from wan2gp_svi.wangp import continuing
+from wan2gp_svi.wangp.console import say
+from wan2gp_svi.wangp.names import modes_of
+from wan2gp_svi.wangp.run import Run, set_current
+from wan2gp_svi.wangp.settings import Settings, ours, read, read_mode
+from wan2gp_svi.wangp.wrapping import arguments, wrap
+
+ROUNDING = 0.04
+"""By how much a size that WanGP has rounded may miss what was asked, at 480p and more."""
+
+WGP = dict[str, Any]
+"""The globals of wgp.py."""
+
+
+def attach(wgp: WGP) -> bool:
+    """Wrap the function that runs a task: `generate_media`, before 12.21 `generate_video`."""
+    return wrap(wgp, _generator(wgp), functools.partial(run_task, wgp))
+
+
+def _generator(wgp: Mapping[str, Any]) -> str:
+    """The name of the function that runs a task."""
+    return "generate_media" if "generate_media" in wgp else "generate_video"
+
+
+def run_task(wgp: WGP, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """A task of WanGP: a run of ours around it where its model is SVI's, else as it is."""
+    if "custom_settings" not in inspect.signature(original).parameters:  # before 10.80
+        kwargs.pop("custom_settings", None)  # `task` has them (`_custom`)
+    given = arguments(original, args, kwargs)
+    model_def = wgp["get_model_def"](given["model_type"]) or {}
+    set_current(None)
+    edits = str(given.get("mode") or "").startswith("edit")
+    if given.get("image_mode") or edits:
+        return original(*args, **kwargs)
+    try:
+        mode = mode_of(model_def, wgp["get_base_model_type"](given["model_type"]), given)
+        if mode is None:
+            return original(*args, **kwargs)
+        run, told = begin(wgp, given, mode)
+    except UserError as error:
+        raise _error(f"SVI: {error}") from error
+    set_current(run)
+    try:
+        return original(**{**given, **told})
+    finally:
+        set_current(None)
+
+
+def mode_of(model_def: Mapping[str, Any], base_type: str, given: Mapping[str, Any]) -> Mode | None:
+    """The SVI mode that a task runs in, None if it does not.
+
+    Raises `UserError` for a mode that this model cannot run.
+    """
+    if model_def.get("svi2pro"):
+        return PRO
+    name = read_mode(_custom(given))
+    if name and name not in modes_of(base_type):
+        fitting = ", ".join(modes_of(base_type)) or "none"
+        raise UserError(
+            f"The SVI mode {name!r} is not one of this model's ({fitting}): choose a profile made"
+            " for it, or switch SVI off."
+        )
+    return MODES[name] if name else None
+
+
+def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str, Any]]:
+    """The run for a task's arguments, and what of them WanGP is to be told instead.
+
+    Raises `UserError` for what cannot be generated, before a model is loaded.
+    """
+    settings = read(_custom(given))
+    _warn(given, mode)
+    size = _size(given, settings, mode)
+    path = _source_path(wgp, given)
+    chain, handover = _chain(wgp, given, settings, mode, size, path)
+    check(chain)
+    carry = Carry(
+        chain, mode, settings.anchor_strength, settings.motion_strength, handover=handover
+    )
+    planned = sizes(int(given["video_length"]), chain, settings.exact)
+    told: dict[str, Any] = {
+        "video_length": _told_length(planned, chain),
+        "sliding_window_size": size.frames - size.discard,
+        "sliding_window_overlap": size.overlap,
+        "sliding_window_discard_last_frames": 0,
+    }
+    own_size = None if path is None else _own_size(wgp, given, path)
+    if own_size is not None:
+        told["resolution"] = own_size
+    run = Run(
+        settings,
+        carry,
+        planned,
+        written=written_prompts(wgp, given),
+        custom=ours(_custom(given)),
+        asked={name: given[name] for name in told},
+        switch_phase=given.get("model_switch_phase"),
+    )
+    times: list[str] = []
+    if not any("[/" in prompt.replace(" ", "") for prompt in run.written):
+        times = times_of(run)  # slash commands may still move windows
+    if handover is not None and given["seed"] in (-1, None):
+        told["seed"] = handover.base_seed
+    _announce(run, given["video_length"])
+    for line in times:
+        say(line)
+    return run, told
+
+
+def _warn(given: Mapping[str, Any], mode: Mode) -> None:
+    """Say what of a task a mode that hands over frames cannot use, or seems to lack."""
+    if not mode.motion_frames:
+        return
+    if _ends(given):
+        say(f"{mode.name} knows no end image: it is left out")
+    if not any("svi" in str(lora).lower() for lora in given["activated_loras"] or []):
+        say(
+            f"{mode.name} is on, but no LoRA has SVI in its name: apply one of its profiles,"
+            " or the profile SVI Off"
+        )
+
+
+def _ends(given: Mapping[str, Any]) -> bool:
+    """Whether a task has an end image."""
+    return "E" in (given["image_prompt_type"] or "") and bool(given["image_end"])
+
+
+def _size(given: Mapping[str, Any], settings: Settings, mode: Mode) -> Size:
+    """What a full window generates."""
+    discard = int(given["sliding_window_discard_last_frames"] or 0) // VAE_STRIDE * VAE_STRIDE
+    return Size(
+        floor_frames(int(given["sliding_window_size"] or 81)),
+        settings.motion_latents,
+        0 if _ends(given) else discard,  # an end image is what a window ends on
+        mode.motion_frames,
+    )
+
+
+def _chain(
+    wgp: WGP, given: Mapping[str, Any], settings: Settings, mode: Mode, size: Size, path: str | None
+) -> tuple[Chain, HandOver | None]:
+    """What holds for all windows, and the hand-over of the video continued, if it has one."""
+    base_type = wgp["get_base_model_type"](given["model_type"])
+    fps = float(wgp["get_computed_fps"](given["force_fps"], base_type, given["video_guide"], path))
+    source_frames = 0 if path is None else _frames(wgp, path, given, fps)
+    handover = None
+    if path is not None and not mode.motion_frames:
+        handover = continuing.find(
+            path, [wgp.get("save_path", "")], wgp["get_video_info"], source_frames
+        )
+    with_anchors = "I" in (given["video_prompt_type"] or "") and given["image_refs"]
+    with_anchors = with_anchors and not mode.motion_frames
+    chain = Chain(
+        size=size,
+        fps=fps,
+        seeds=settings.seeds,
+        anchors=len(given["image_refs"]) if with_anchors else 0,
+        anchor_schedule=settings.anchor_schedule,
+        source_frames=source_frames,
+        windows_before=handover.windows if handover else _windows_of(source_frames, size),
+    )
+    return chain, handover
+
+
+def times_of(run: Run) -> list[str]:
+    """What the prompts' times come to in the windows planned, a line each.
+
+    Raises UserError for whatever is wrong in a timed prompt, before a model is loaded.
+    """
+    run.windows = layout(run.sizes, run.chain)
+    lines = []
+    for window, text in zip(run.windows, run.texts(), strict=True):
+        segments = segments_of(window, text)
+        if len(segments) > 1:
+            lines += [f"window {window.number}, {line}" for line in timetable(window, segments)]
+        for part in text.left_out if isinstance(text, TimedPrompt) else ():
+            lines.append(f"window {window.number} ends before {part.seconds:g} s: no {part.text!r}")
+    return lines
+
+
+def written_prompts(wgp: WGP, given: Mapping[str, Any]) -> list[str]:
+    """The prompts of a task, one a window, taken apart as that version of WanGP does it."""
+    text, kind = given["prompt"], given["multi_prompts_gen_type"]
+    split = getattr(wgp.get("prompt_parser"), "split_prompt_units", None)
+    if split is not None:
+        return list(split(text, kind)) or [""]
+    return [text] if kind == 2 else [line.strip() for line in text.split("\n")]
+
+
+def _told_length(planned: list[Size], chain: Chain) -> int:
+    """The length that makes WanGP count the frames which the plan delivers.
+
+    To continue a video it adds overlap-1 to it, and takes off what the source overlaps.
+    """
+    added = sum(window.adds for window in layout(planned, chain))
+    if not chain.source_frames:
+        return added
+    return added + min(chain.source_frames, chain.size.overlap) - (chain.size.overlap - 1)
+
+
+def _custom(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """This run's custom settings; before 10.80 they are not an argument, but the task has them."""
+    task = given.get("task")
+    params = task.get("params", {}) if isinstance(task, dict) else {}
+    found = given.get("custom_settings") or params.get("custom_settings")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _source_path(wgp: WGP, given: Mapping[str, Any]) -> str | None:
+    """The video that is continued: the one given or, for "L", the last one, as WanGP finds it."""
+    if "L" not in (given["image_prompt_type"] or ""):
+        return given["video_source"]
+    made = wgp["get_gen_info"](given["state"]).get("file_list") or []
+    if made:
+        return made[-1]
+    folder = wgp["save_path"]
+    host = inspect.unwrap(wgp[_generator(wgp)])
+    every = ("*.mp4", "*.mov", "*.mkv")  # .mp4 only, in older versions
+    kinds = [kind for kind in every if kind in host.__code__.co_consts] or every
+    found = [
+        path
+        for kind in kinds
+        for path in glob.glob(os.path.join(folder, kind))  # noqa: PTH118, PTH207 (as WanGP)
+    ]
+    return max(found, key=os.path.getmtime) if found else None
+
+
+def _frames(wgp: WGP, path: str, given: Mapping[str, Any], fps: float) -> int:
+    """How many frames WanGP will have of the video continued, at `fps`; exact at an equal rate."""
+    source_fps, _, _, count = wgp["get_video_info"](path)
+    frames = -(-int(count) * round(fps) // max(round(source_fps), 1))
+    keep = str(given.get("keep_frames_video_source") or "").strip()
+    if keep.removeprefix("-").isdigit():  # a negative number is counted from the end
+        frames = min(frames, int(keep)) if int(keep) > 0 else frames + int(keep)
+    return max(frames, 1)
+
+
+def _own_size(wgp: WGP, given: Mapping[str, Any], path: str) -> str | None:
+    """The size of the video continued where WanGP would give it another by rounding only.
+
+    By default it takes the resolution as a number of pixels, keeps the picture's proportions and
+    rounds both sides to multiples of 16; doing that to a video that was made so changes it again
+    (a 16:9 picture at 832x480 makes 848x480, which would go on as 832x480). `fit_canvas` 1 takes it
+    as a box, 2 crops to it.
+    """
+    fit = wgp.get("server_config", {}).get("fit_canvas", 0)
+    _, width, height, _ = wgp["get_video_info"](path)
+    asked = [int(side) for side in str(given.get("resolution") or "").split("x") if side.isdigit()]
+    if fit == 2 or len(asked) != 2 or width % 16 or height % 16 or not width * height:
+        return None
+    scale = math.sqrt(math.prod(asked) / (width * height))
+    if fit == 1:
+        scale = max(
+            min(asked[0] / width, asked[1] / height), min(asked[0] / height, asked[1] / width)
+        )
+    return f"{width}x{height}" if abs(scale - 1) < ROUNDING else None
+
+
+def _windows_of(frames: int, size: Size) -> int:
+    """About how many windows a video was made of; so its first noise does not come again."""
+    return 0 if not frames else 1 + max(-(-(frames - size.frames) // size.adds), 0)
+
+
+def _announce(run: Run, asked: int) -> None:
+    """Say in the console what the plan delivers."""
+    windows = layout(run.sizes, run.chain)
+    delivered = sum(window.adds for window in windows)
+    what = "1 window" if len(windows) == 1 else f"{len(windows)} windows"
+    more = " more" if run.chain.source_frames else ""
+    say(f"{asked} frames asked: {delivered}{more} in {what}")
+
+
+def _error(text: str) -> Exception:
+    """What WanGP shows on its page as a sentence."""
+    try:
+        import gradio
+    except ImportError:
+        return RuntimeError(text)
+    return gradio.Error(text)
