@@ -12,11 +12,11 @@ import json
 import os
 import shutil
 import subprocess
-import uuid
 from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.files import whole
 from wan2gp_svi.svi.handover import HandOver, load, path_beside
 from wan2gp_svi.svi.prompts import until
 from wan2gp_svi.svi.windows import Size
@@ -139,10 +139,8 @@ def read_settings(video: Path) -> dict[str, Any]:
 
 
 def _write(target: Path, settings: dict[str, Any]) -> None:
-    part = target.with_name(f".svi-{uuid.uuid4().hex}.tmp")
     try:
-        part.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
-        part.replace(target)
+        with whole(target) as part:
+            part.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise UserError(f"{target} could not be written: {error.strerror or error}.", 1) from error

@@ -40,6 +40,7 @@ from torch import Tensor
 
 from wan2gp_svi import __version__
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.files import whole
 from wan2gp_svi.svi import fingerprint as prints
 
 FORMAT = 1
@@ -330,17 +331,9 @@ def save(handover: HandOver, path: str | Path) -> None:
     content = safetensors.torch.save(stored, {**texts, "checksum": _checksum(texts, stored)})
     if int.from_bytes(content[:8], "little") > MAX_HEADER:
         raise _bad(f"its texts are longer than {MAX_HEADER} bytes")
-    # A short name of its own: with the video's in it, it could be too long for the file system.
-    part = path.with_name(f".svi-{uuid.uuid4().hex}.tmp")
     try:
-        try:
-            with part.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole(path) as part:
+            part.write_bytes(content)
     except OSError as error:
         raise UserError(
             f"The hand-over file {path.name} could not be written: {error.strerror or error}."
