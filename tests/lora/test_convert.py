@@ -14,7 +14,7 @@ from wan2gp_svi.cli import main
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.lora import convert as convert_module
 from wan2gp_svi.lora.convert import convert, convert_file
-from wan2gp_svi.lora.header import read_header
+from wan2gp_svi.tensor_file import read_header
 
 SCRIPT = str(Path(convert_module.__file__).parents[2])
 

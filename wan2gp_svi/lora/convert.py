@@ -27,9 +27,16 @@ from typing import BinaryIO
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.files import whole
-from wan2gp_svi.lora.header import DTYPE_BYTES, SUFFIXES, Header, Tensor, check_name, read_header
 from wan2gp_svi.lora.inspect import read_plan
 from wan2gp_svi.lora.keys import Plan
+from wan2gp_svi.tensor_file import (
+    DTYPE_BYTES,
+    SUFFIXES,
+    Header,
+    Tensor,
+    check_name,
+    read_header,
+)
 
 CHUNK = 1 << 20  # bytes at a time through user space
 KERNEL_CHUNK = 64 << 20  # bytes at a time inside the kernel, so that the bar moves
