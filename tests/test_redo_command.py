@@ -11,7 +11,8 @@ import torch
 
 from wan2gp_svi import redo_command
 from wan2gp_svi.cli import main
-from wan2gp_svi.svi.handover import HandOver, path_beside, save
+from wan2gp_svi.svi.handover import HandOver
+from wan2gp_svi.svi.handover_file import path_beside, save
 from wan2gp_svi.svi.windows import Chain, Size, plan
 
 ENDS = (81, 157, 233)

@@ -17,7 +17,8 @@ from typing import Any
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.files import whole
-from wan2gp_svi.svi.handover import HandOver, load, path_beside
+from wan2gp_svi.svi.handover import HandOver
+from wan2gp_svi.svi.handover_file import load, path_beside
 from wan2gp_svi.svi.prompts import until
 from wan2gp_svi.svi.windows import Size
 from wan2gp_svi.wangp.continuing import before

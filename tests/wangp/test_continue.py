@@ -22,7 +22,7 @@ import torch
 from bench import Outcome, drive
 
 from wan2gp_svi.redo_command import read_settings, redo_settings
-from wan2gp_svi.svi.handover import load, path_beside
+from wan2gp_svi.svi.handover_file import load, path_beside
 from wan2gp_svi.svi.windows import Chain, Size, plan
 
 pytestmark = pytest.mark.slow

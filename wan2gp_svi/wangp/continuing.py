@@ -25,16 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.fingerprint import fingerprint
-from wan2gp_svi.svi.handover import (
-    SUFFIX,
-    HandOver,
-    is_id,
-    load,
-    mismatch,
-    path_beside,
-    read_id,
-    save,
-)
+from wan2gp_svi.svi.handover import HandOver, is_id, mismatch
+from wan2gp_svi.svi.handover_file import SUFFIX, load, path_beside, read_id, save
 from wan2gp_svi.wangp import run as runs
 from wan2gp_svi.wangp.pipeline import MODEL_TYPE
 
