@@ -25,7 +25,8 @@ import torch
 from tqdm import tqdm
 
 from wan2gp_svi.svi.fingerprint import difference, fingerprint
-from wan2gp_svi.svi.handover import HandOver, load, save
+from wan2gp_svi.svi.handover import HandOver
+from wan2gp_svi.svi.handover_file import load, save
 from wan2gp_svi.wangp.run import TAIL_CONTEXT
 
 TAIL = 4 * (1 + TAIL_CONTEXT) + 1

@@ -86,14 +86,38 @@ def wangps_own(folder: str, dim: int, heads: int) -> nn.Module:
     return model.WanT2VCrossAttention(dim, heads)
 
 
+SIGMA = 1 / math.log(1 / 1e-3)
+"""Of Prompt Relay, in latents."""
+
+
+def penalty_past(distance: Tensor) -> Tensor:
+    """Prompt Relay's C at a distance past w, in latents."""
+    return distance.clamp(min=0) ** 2 / (2 * SIGMA**2)
+
+
+def relay_penalties(borders: list[int]) -> Tensor:
+    """Prompt Relay's C, (parts, T), float32, for parts between these borders."""
+    latents = torch.arange(borders[-1], dtype=torch.float32)
+    rows = []
+    for first, stop in pairwise(borders):
+        middle, reach = (first + stop - 1) / 2, max((stop - first) / 2 - 2, 0)
+        rows.append(penalty_past((latents - middle).abs() - reach))
+    return torch.stack(rows)
+
+
+def steered(borders: list[int]) -> int:
+    """Latents that keep more than a hundredth of their part's weight, exp(-C), in Prompt Relay."""
+    weights = torch.exp(-relay_penalties(borders))
+    return sum(
+        int((weights[part, first:stop] > 0.01).sum())
+        for part, (first, stop) in enumerate(pairwise(borders))
+    )
+
+
 def relay_mask(borders: list[int], patches: int, words: int, like: Tensor) -> Tensor:
     """-C of Prompt Relay, (T*P, 512): part s has the tokens s*words.. of the joint text."""
-    sigma = 1 / math.log(1 / 1e-3)
-    frames = torch.arange(borders[-1], dtype=torch.float32)
     mask = torch.zeros(borders[-1], TEXT_LEN)
-    for part, (first, stop) in enumerate(pairwise(borders)):
-        middle, reach = (first + stop - 1) / 2, max((stop - first) / 2 - 2, 0)
-        penalty = ((frames - middle).abs() - reach).clamp(min=0) ** 2 / (2 * sigma**2)
+    for part, penalty in enumerate(relay_penalties(borders)):
         mask[:, part * words : (part + 1) * words] = -penalty[:, None]
     return mask.repeat_interleave(patches, 0).to(like)
 
@@ -172,6 +196,11 @@ def main() -> None:
             f"{name:>8}: {median:7.3f} {unit} (median of {len(times)},"
             f" {min(times):.3f}-{max(times):.3f}), {100 * (median / base - 1):+.1f} %"
         )
+    half, one = torch.exp(-penalty_past(torch.tensor([0.5, 1.0], dtype=torch.float64))).tolist()
+    print(
+        f"Prompt Relay: weight {half:.2g} half a latent past w, {one:.1g} one latent past;"
+        f" {steered(borders)} of {args.latents} latents keep more than a hundredth"
+    )
 
 
 if __name__ == "__main__":

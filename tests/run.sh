@@ -8,4 +8,5 @@ make_venv "$PWD/.venv-test" constraints/test.txt
 "$python" -m ruff format --check .
 "$python" -m ruff check .
 "$python" -m mypy
+"${python%/*}/lint-imports" --no-cache
 exec "$python" -m pytest "$@"

@@ -21,7 +21,7 @@ import pytest
 import torch
 from bench import Outcome, drive
 
-from wan2gp_svi.svi.handover import load, path_beside
+from wan2gp_svi.svi.handover_file import load, path_beside
 from wan2gp_svi.svi.windows import Chain, Size, plan
 from wan2gp_svi.video.probe import read_settings
 from wan2gp_svi.wangp.redo import redo_settings

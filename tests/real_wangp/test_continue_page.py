@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from bench import PORT, keep_shots, version_of
 
-from wan2gp_svi.svi.handover import load, path_beside
+from wan2gp_svi.svi.handover_file import load, path_beside
 
 pytestmark = pytest.mark.slow
 SETTINGS = {

@@ -102,24 +102,3 @@ def test_another_text_leaves_the_bits_of_the_others_alone() -> None:
     after = project_distinct(layer, contexts, (20, 30, 100))
     assert torch.equal(before[[0, 2]], after[[0, 2]])
     assert not torch.equal(before[1], after[1])
-
-
-def relay_weights(latents: int, parts: int) -> list[float]:
-    """Prompt Relay's factor exp(-C) on the words of the part that is to hold, for each latent."""
-    sigma = 1 / math.log(1 / 1e-3)
-    borders = [round(part * latents / parts) for part in range(parts + 1)]
-    weights = []
-    for first, stop in pairwise(borders):
-        middle, reach = (first + stop - 1) / 2, max((stop - first) / 2 - 2, 0)
-        for frame in range(first, stop):
-            past = max(abs(frame - middle) - reach, 0)
-            weights.append(math.exp(-(past**2) / (2 * sigma**2)))
-    return weights
-
-
-def test_the_figures_given_for_prompt_relay() -> None:
-    assert sum(weight > 0.01 for weight in relay_weights(21, 4)) == 5
-    assert sum(weight > 0.01 for weight in relay_weights(21, 2)) == 13
-    sigma = 1 / math.log(1 / 1e-3)
-    assert math.exp(-(0.5**2) / (2 * sigma**2)) == pytest.approx(0.0026, abs=5e-5)
-    assert math.exp(-(1**2) / (2 * sigma**2)) == pytest.approx(4e-11, rel=0.1)

@@ -13,10 +13,10 @@ import pytest
 import torch
 from small_video import write_video
 
-from wan2gp_svi.svi import handover as files
 from wan2gp_svi.svi.carry import START, Carry, Left, Source
 from wan2gp_svi.svi.fingerprint import fingerprint
-from wan2gp_svi.svi.handover import HandOver, load, path_beside, read_id, save
+from wan2gp_svi.svi.handover import HandOver
+from wan2gp_svi.svi.handover_file import load, path_beside, read_id, save
 from wan2gp_svi.svi.windows import Chain, Size
 from wan2gp_svi.wangp import continuing
 from wan2gp_svi.wangp.names import PRO
@@ -381,7 +381,7 @@ def test_what_cannot_be_written_is_said_and_the_video_goes_on(
     def fail(descriptor: int) -> None:
         raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr(files.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     configs: dict = {}
     continuing.remember(a_run(), str(tmp_path / "clip.mp4"), configs)
     said = capsys.readouterr().out

@@ -10,7 +10,8 @@ import torch
 from small_video import write_video
 
 from wan2gp_svi.cli import main
-from wan2gp_svi.svi.handover import HandOver, path_beside, save
+from wan2gp_svi.svi.handover import HandOver
+from wan2gp_svi.svi.handover_file import path_beside, save
 from wan2gp_svi.svi.windows import Chain, Size, plan
 from wan2gp_svi.video.probe import read_settings
 from wan2gp_svi.wangp.redo import redo_settings

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.files import whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +66,8 @@ def make(args: argparse.Namespace) -> dict[str, Any]:
     if len(frames) != windows[-1].stop:
         raise RuntimeError(f"{len(frames)} frames were made, {windows[-1].stop} were planned")
     for name in (VIDEO, HANDOVER):
-        _copy(outputs / name, out / name)
+        with whole(out / name) as part:
+            shutil.copyfile(outputs / name, part)
     seams = _seams(frames, windows)
     rows = _rows(runs, pictures, seams)
     notes = (
@@ -355,12 +357,5 @@ def _count(windows: list[Window]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
-
-
-def _copy(source: Path, target: Path) -> None:
-    unfinished = target.with_name(f".{target.name}.part")
-    shutil.copyfile(source, unfinished)
-    unfinished.replace(target)
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")

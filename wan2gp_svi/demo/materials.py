@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from safetensors.torch import save_file
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.files import whole
 
 PHOTO = Path(__file__).parent / "assets" / "astronaut.jpg"
 SIDE = 256
@@ -69,7 +70,8 @@ def write_pictures(picture: Image.Image, size: tuple[int, int], folder: Path) ->
     pictures = [start, *(start.convert("RGB", grade) for grade in GRADES)]
     paths = [folder / name for name in ("start.png", "anchor-1.png", "anchor-2.png")]
     for image, path in zip(pictures, paths, strict=True):
-        image.save(path)
+        with whole(path) as part:
+            image.save(part, "PNG")
     return paths
 
 
@@ -86,7 +88,5 @@ def write_loras(folder: Path) -> None:
                 up = torch.randn(DIM, RANK, generator=generator) * 0.05
                 tensors[f"{name}.lora_A.default.weight"] = down
                 tensors[f"{name}.lora_B.default.weight"] = up
-        path = folder / LORA_FILE.format(noise)
-        unfinished = path.with_suffix(".part")
-        save_file(tensors, unfinished)
-        unfinished.replace(path)
+        with whole(folder / LORA_FILE.format(noise)) as part:
+            save_file(tensors, part)

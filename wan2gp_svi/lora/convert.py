@@ -26,9 +26,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.lora.header import DTYPE_BYTES, SUFFIXES, Header, Tensor, check_name, read_header
+from wan2gp_svi.files import whole
 from wan2gp_svi.lora.inspect import read_plan
 from wan2gp_svi.lora.keys import Plan
+from wan2gp_svi.tensor_file import (
+    DTYPE_BYTES,
+    SUFFIXES,
+    Header,
+    Tensor,
+    check_name,
+    read_header,
+)
 
 CHUNK = 1 << 20  # bytes at a time through user space
 KERNEL_CHUNK = 64 << 20  # bytes at a time inside the kernel, so that the bar moves
@@ -290,25 +298,21 @@ def convert_file(source: Path, target: Path, dtype: str = "keep") -> None:
     if not target.parent.is_dir():
         raise UserError(f"The folder {target.parent} does not exist.")
     needed = sum(part.size for part in parts) + 200 * len(parts)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     with _sentences(target):
         if shutil.disk_usage(target.parent).free < needed:
             raise OSError(errno.ENOSPC, "no space")
-        try:
-            total = sum(p.source.end - p.source.start for p in parts if p.source)
-            with (
-                source.open("rb", buffering=0) as reader,
-                temporary.open("xb+", buffering=0) as writer,
-                _bar(source.name, total) as bar,
-            ):
-                crcs = _write_data(reader, writer, parts, metadata, bar)
-                with ThreadPoolExecutor(1) as flusher:
-                    flushed = flusher.submit(os.fsync, writer.fileno())
-                    _check(reader, writer, read_header(temporary), parts, crcs)
-                    flushed.result()
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        total = sum(p.source.end - p.source.start for p in parts if p.source)
+        with (
+            whole(target) as part,
+            source.open("rb", buffering=0) as reader,
+            part.open("xb+", buffering=0) as writer,
+            _bar(source.name, total) as bar,
+        ):
+            crcs = _write_data(reader, writer, parts, metadata, bar)
+            with ThreadPoolExecutor(1) as flusher:
+                flushed = flusher.submit(os.fsync, writer.fileno())
+                _check(reader, writer, read_header(part), parts, crcs)
+                flushed.result()
 
 
 def convert(source: Path, target: Path, dtype: str = "keep") -> tuple[list[Path], dict[Path, str]]:

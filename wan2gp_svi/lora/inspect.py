@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.lora import keys
-from wan2gp_svi.lora.header import Header, read_header
+from wan2gp_svi.tensor_file import Header, read_header
 
 # Width of the model -> its size and number of blocks: Wan 14B, 2.2 5B, 2.1 1.3B (wan/configs).
 _SIZES = {5120: ("14B", 40), 3072: ("5B", 30), 1536: ("1.3B", 30)}
@@ -111,7 +111,7 @@ def read_plan(path: Path) -> tuple[Header, keys.Plan]:
     """A file's header and how to rename it. Raises UserError if it cannot be used as a LoRA."""
     header = read_header(path)
     config = keys.adapter_config(header.tensors, header.metadata, path)
-    plan = keys.plan(header.shapes, header.alphas(), config, where=str(path))
+    plan = keys.plan(header.shapes, header.numbers(".alpha"), config, where=str(path))
     keys.check_unknown(plan, str(path))
     return header, plan
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from wan2gp_svi.files import whole
+
 WIDTH, MARGIN, INFO = 1400, 28, 236
 PAPER, INK, GREY, LINE, BLOCK = "#fbfaf6", "#1d2330", "#6b7280", "#d4d2ca", "#e6e3da"
 RUNS = ("#c2410c", "#6d28d9")  # joins within a run, joins across a hand-over file
@@ -174,10 +176,6 @@ def save_png(image: Image.Image, path: Path) -> None:
     chosen = image.quantize(room, Image.Quantize.MEDIANCUT).getpalette() or []
     palette = Image.new("P", (1, 1))
     palette.putpalette(chosen[: 3 * room] + [level for colour in own for level in colour])
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        few = image.quantize(palette=palette, dither=Image.Dither.NONE)
-        few.save(unfinished, "PNG", optimize=True)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    few = image.quantize(palette=palette, dither=Image.Dither.NONE)
+    with whole(path) as part:
+        few.save(part, "PNG", optimize=True)

@@ -24,9 +24,9 @@ segment, L its length, w = max(L/2 - 2, 0), sigma = 0.1448. It is not used here:
   1.9 % of a block's text attention on a CPU (benchmarks/timed_prompts.py; the split -0.2 to 2.4 %).
 - It sets in before the segment ends: half a latent past w the weight of the part's own words is
   down to 0.0026, one latent past it to 4e-11. Of four parts over 21 latents, 5 latents keep more
-  than a hundredth of that weight, of two parts 13 (tests/svi/test_text_attention.py computes
-  it); on the others no part acts. With the split all 21 are steered, and "from its time on" is
-  what the user was told.
+  than a hundredth of that weight, of two parts 13 (benchmarks/timed_prompts.py prints it); on the
+  others no part acts. With the split all 21 are steered, and "from its time on" is what the user
+  was told.
 - Where it does act, it switches as hard as the split does.
 
 A border is not softened. Blending the outputs of both groups over one latent costs that latent's

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.handover import load, path_beside
+from wan2gp_svi.files import whole
+from wan2gp_svi.svi.handover_file import load, path_beside
 from wan2gp_svi.video.probe import read_settings
 from wan2gp_svi.wangp.continuing import handover_at
 from wan2gp_svi.wangp.redo import redo_settings
@@ -50,10 +50,8 @@ def _settings(video: Path) -> dict[str, Any]:
 
 
 def _write(target: Path, settings: dict[str, Any]) -> None:
-    part = target.with_name(f".svi-{uuid.uuid4().hex}.tmp")
     try:
-        part.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
-        part.replace(target)
+        with whole(target) as part:
+            part.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise UserError(f"{target} could not be written: {error.strerror or error}.", 1) from error

@@ -24,16 +24,8 @@ from typing import Any
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.carry import START
 from wan2gp_svi.svi.fingerprint import fingerprint
-from wan2gp_svi.svi.handover import (
-    SUFFIX,
-    HandOver,
-    is_id,
-    load,
-    mismatch,
-    path_beside,
-    read_id,
-    save,
-)
+from wan2gp_svi.svi.handover import HandOver, is_id, mismatch
+from wan2gp_svi.svi.handover_file import SUFFIX, load, path_beside, read_id, save
 from wan2gp_svi.video.probe import read_settings
 from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.names import PRO

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.lora.convert import convert_file
-from wan2gp_svi.lora.header import MAX_HEADER, read_header
+from wan2gp_svi.tensor_file import MAX_HEADER, Refused, read_entries, read_header
 
 A, B = "blocks.0.ffn.0.lora_A.weight", "blocks.0.ffn.0.lora_B.weight"
 GOOD = {A: entry("F32", [1, 2], 0, 8), B: entry("F32", [2, 1], 8, 16)}
@@ -35,6 +35,7 @@ BAD = {
     "backwards": with_entry(data_offsets=[8, 0]),
     "huge": with_entry(data_offsets=[0, 1 << 62], shape=[1 << 60]),
     "beyond 64 bits": with_entry(data_offsets=[0, 1 << 70], shape=[1 << 68]),
+    "a number of 21 digits": text(GOOD).replace(b"[0, 8]", b"[0, " + b"9" * 21 + b"]"),
     "a number of 5000 digits": text(GOOD).replace(b"[0, 8]", b"[0, " + b"9" * 5000 + b"]"),
     "past the end": {A: GOOD[A], B: entry("F32", [200, 1], 8, 808)},
     "bytes left over": {A: GOOD[A]},
@@ -103,6 +104,41 @@ def test_pickles_are_not_opened(tmp_path, suffix):
         read_header(tmp_path / f"lora{suffix}")  # it does not even exist
 
 
+def test_a_cut_header_is_cut_whatever_its_length_begins_with(tmp_path):
+    """The header's length comes first in a file, and may have the bytes of a pickle or a page."""
+    for length in (0x180, 0x23C):
+        path = tmp_path / "x.safetensors"
+        path.write_bytes(struct.pack("<Q", length) + text(GOOD)[:50])
+        with pytest.raises(UserError, match="cut short: not even its header"):
+            read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"1234567", "stub"),
+        (struct.pack("<Q", 101) + b"{" + b" " * 99 + b"}", "other"),
+        (struct.pack("<Q", 100) + b"{" + b" " * 98, "cut"),
+        (struct.pack("<Q", 100) + b"{" + b" " * 99, "damaged"),
+        (struct.pack("<Q", 100) + b" " * 98 + b"{}", "other"),
+    ],
+)
+def test_a_reader_with_a_limit_of_its_own_learns_what_is_wrong(tmp_path, data, kind):
+    path = tmp_path / "x"
+    path.write_bytes(data)
+    with path.open("rb") as file, pytest.raises(Refused) as error:
+        read_entries(file, len(data), 100)
+    assert error.value.kind == kind
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_cut(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(struct.pack("<Q", 100) + b"{")
+    with path.open("rb") as file, pytest.raises(Refused) as error:
+        read_entries(file, 1000)
+    assert error.value.kind == "cut"
+
+
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         read_header(tmp_path / "x.safetensors")
@@ -133,7 +169,7 @@ def test_it_reads_what_safetensors_writes(tmp_path):
     assert header.shapes == {name: tuple(t.shape) for name, t in tensors.items()}
     assert header.metadata == {"title": "é"} and header.in_order
     alphas = {name: float(t) for name, t in tensors.items() if "alpha" in name}
-    assert header.alphas() == alphas
+    assert header.numbers(".alpha") == alphas
 
 
 def test_another_order_of_the_header_is_noticed(tmp_path):

@@ -1,0 +1,36 @@
+"""A file is written whole or not at all.
+
+What is to be written goes into a new file beside the target, to the disk, and only then gets the
+target's name, which takes one step (rename(2); MoveFileEx on Windows). So whoever opens the target
+finds what was there before or all that is new, also after a kill, a full disk or a power cut.
+
+installer/journal.py stays with steps of its own: it changes many files as one, and after a kill
+the next run must know the temporary names by heart, which here are drawn by chance.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """The path to write to: beside `target`, whose place it takes at the end of the block.
+
+    After any exception it is gone and `target` as it was. Raises the system's own OSError, which
+    the caller puts into words. The path has no ending that says a format: a writer that goes by
+    the name must be told it.
+    """
+    # A short name of its own: with the target's in it, it could be too long for the file system.
+    part = target.with_name(f".svi-{uuid.uuid4().hex}.tmp")
+    try:
+        yield part
+        with part.open("rb+") as file:  # Windows flushes no file that is open for reading only
+            os.fsync(file.fileno())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
