@@ -1,6 +1,6 @@
 """A chain of three windows with wan2gp_svi/svi/ alone: no WanGP, no weights.
 
-    python docs/chain.py
+    PYTHONPATH=. python docs/chain.py
 
 Put your VAE into `encode` and `decode` and your denoising loop into `generate`; the rest stays.
 """
