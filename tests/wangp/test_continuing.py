@@ -21,7 +21,7 @@ from wan2gp_svi.svi.windows import Chain, Size
 from wan2gp_svi.wangp import continuing
 from wan2gp_svi.wangp.names import PRO
 from wan2gp_svi.wangp.run import Run, set_current
-from wan2gp_svi.wangp.settings import Settings
+from wan2gp_svi.wangp.settings import Settings, ours
 
 SIDE = 32
 
@@ -89,6 +89,20 @@ def test_beside_the_video(place: Place) -> None:
 def test_beside_the_video_where_it_has_no_metadata(place: Place, metadata: object) -> None:
     place.set_metadata(metadata)
     assert place.search() == (place.handover.id, "")
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_the_id_is_found_where_it_is_and_where_it_was(place: Place, old: bool) -> None:
+    place.video = place.video.rename(place.saves / "another name.mp4")
+    entry = {"svi": {"id": place.handover.id}}
+    if not old:
+        entry = {"custom_settings": {"svi_id": place.handover.id, "theirs": 1}}
+    place.set_metadata(entry)
+    assert place.search() == (place.handover.id, "")
+
+
+def test_an_id_is_no_setting() -> None:
+    assert ours({"svi_id": "0" * 32, "svi_seeds": "new", "theirs": 1}) == {"svi_seeds": "new"}
 
 
 def test_a_copy_from_the_page_is_found_by_its_id(place: Place) -> None:
@@ -318,7 +332,7 @@ def test_what_is_remembered(tmp_path: Path) -> None:
     run, configs = a_run(), {"type": "WanGP v12.60", "num_inference_steps": 4, "flow_shift": 5.0}
     continuing.remember(run, str(tmp_path / "clip.mp4"), configs)
     kept = load(tmp_path / "clip.svi.safetensors")
-    assert configs["svi"] == {"id": kept.id, "windows": 2, "seeds": [7, 49]}
+    assert configs["custom_settings"] == {"svi_id": kept.id}
     json.dumps(configs)
     assert (kept.frames, kept.windows, kept.base_seed, kept.seeds_used) == (29, 2, 7, (7, 49))
     assert (kept.prompts, kept.window_frames, kept.model_type) == (("one", "two"), 17, PRO)
@@ -396,7 +410,7 @@ def test_a_post_processed_window_has_no_hand_over(tmp_path: Path, capsys) -> Non
     continuing.remember(a_run(), str(tmp_path / "clip.mp4"), configs)
     assert "given film grain" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
-    assert "svi" not in configs
+    assert "custom_settings" not in configs
 
 
 def test_a_stopped_window_leaves_nothing(tmp_path: Path) -> None:

@@ -25,12 +25,13 @@ def family(native):
         @staticmethod
         def query_model_def(base_model_type, model_def):
             family_handler.asked.append(base_model_type)
+            control = {"i2v_v2v": True, "guide_custom_choices": {}}
             return {
                 "i2v_class": True,
+                "other": True,
                 "group": "wan2_2",
                 "profiles_dir": ["wan_2_2"],
-                "i2v_v2v": True,
-                "guide_custom_choices": {},
+                **(control if base_model_type == "i2v_2_2" else {}),
             }
 
         @staticmethod
@@ -41,6 +42,8 @@ def family(native):
         @staticmethod
         def update_default_settings(base_model_type, model_def, ui_defaults):
             ui_defaults["sample_solver"] = "unipc"
+            if base_model_type == "i2v_2_2":
+                ui_defaults["denoising_strength"] = 0.9
 
         @staticmethod
         def fix_settings(base_model_type, settings_version, model_def, ui_defaults):
@@ -76,8 +79,8 @@ def test_what_the_page_offers(native):
     assert found["sliding_window_defaults"]["overlap_default"] == 4
     assert "overlap_offset" not in found["sliding_window_defaults"]
     assert found["profiles_dir"] == ["wan_2_2", "svi_2_pro"]
-    assert "i2v_v2v" not in found
-    assert "guide_custom_choices" not in found
+    assert found["i2v_v2v"]  # video to video, which WanGP's own SVI 2 Pro does not offer
+    assert found["guide_custom_choices"] == {}
     assert len(found["custom_settings"]) == 5
 
 
@@ -89,7 +92,7 @@ def test_other_models_get_a_switch_and_nothing_else(base, modes):
     switch = found["custom_settings"][0]
     assert switch["default"] == ""
     assert len(switch["choices"]) == 1 + modes
-    assert found["i2v_v2v"]
+    assert found["other"]
 
 
 @pytest.mark.parametrize("base", [PRO, "i2v", "i2v_2_2"])
@@ -107,6 +110,7 @@ def test_defaults_and_fixed_settings():
     assert settings["sliding_window_size"] == 81
     assert settings["sliding_window_overlap"] == 4
     assert settings["sliding_window_color_correction_strength"] == 0
+    assert settings["denoising_strength"] == 0.9  # of video to video, as for i2v_2_2
     settings["sliding_window_overlap"] = 9
     wan.fix_settings(PRO, 2.3, {}, settings)
     assert (settings["sliding_window_overlap"], settings["fixed"]) == (4, True)

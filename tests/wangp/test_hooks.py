@@ -1,5 +1,7 @@
 """The hooks as WanGP sees them: silent where they have nothing to say, and never in the way."""
 
+import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,7 +18,7 @@ from wan2gp_svi.wangp.settings import Settings
 @pytest.fixture
 def run():
     chain = Chain(size=Size(17))
-    run = Run(Settings(), Carry(chain), sizes=sizes(41, chain))
+    run = Run(Settings(), Carry(chain), sizes(41, chain))
     set_current(run)
     yield run
     set_current(None)
@@ -246,3 +248,56 @@ def test_what_happens_in_other_threads_is_no_part_of_the_run(run):
         page.submit(build, prompts=["[/duration=1s] a"]).result()
     assert exported == {"video_length": 81}
     assert run.sizes == sizes
+
+
+def test_a_new_shot_is_refused_by_name(run):
+    shots = scheduler({"output_frames": 17, "overlap_frames": 0, "new_shot": True})
+    _, error = planned("build_frame_scheduler", shots)(prompts=["[/new_shot] a"])
+    assert "[/new_shot]" in error
+
+
+def test_lora_strengths_of_a_window_are_of_that_window_only(run):
+    """The plan has three windows, WanGP's own of two prompts two."""
+    original = scheduler(
+        {"output_frames": 17, "overlap_frames": 0},
+        {"output_frames": 24, "overlap_frames": 5, "loras_multipliers": "1;0"},
+    )
+    found, _ = planned("build_frame_scheduler", original)(prompts=["a", "[/loras_mult=1;0] b"])
+    assert [w.get("loras_multipliers") for w in found["windows"]] == [None, "1;0", None]
+
+
+def test_commands_act_the_same_when_they_are_read_again(run):
+    """task.py lets them be read before the model loads, WanGP after."""
+    original = scheduler(
+        {"output_frames": 17, "overlap_frames": 0}, {"output_frames": 12, "overlap_frames": 9}
+    )
+    build = planned("build_frame_scheduler", original)
+    first, _ = build(prompts=["a", "[/overlap=9] b"])
+    sizes = list(run.sizes)
+    second, _ = build(prompts=["a", "[/overlap=9] b"])
+    assert run.sizes == sizes
+    assert first == second
+
+
+def test_a_frame_count_of_wangps_own_is_not_left_in_a_window(run):
+    window = {"prompt": "", "frame_num": 1, "overlap_frames": 1, "requested_output_frames": 41}
+    build = planned("build_default_window_plan", lambda **_: [dict(window)])
+    assert [w["requested_output_frames"] for w in build()] == [17, 12, 12]
+
+
+def test_a_hosts_list_of_known_settings_gets_our_old_key(monkeypatch):
+    """From 13.14 on a task with another setting ends; videos made before 0.2 have one of ours."""
+    names = types.ModuleType("setting_names")
+    names.NON_SETTING_KEYS = frozenset({"type"})
+
+    def unknown_settings(settings, known):
+        return sorted(set(settings) - known - names.NON_SETTING_KEYS)
+
+    package = types.ModuleType("shared.utils")
+    package.setting_names = names
+    monkeypatch.setitem(sys.modules, "shared", types.ModuleType("shared"))
+    monkeypatch.setitem(sys.modules, "shared.utils", package)
+    video = {"type": "WanGP", "seed": 1, "svi": {"id": "0" * 32}, "custom_settings": {}}
+    assert unknown_settings(video, {"seed", "custom_settings"}) == ["svi"]
+    wangp.attach_wgp({})
+    assert unknown_settings(video, {"seed", "custom_settings"}) == []

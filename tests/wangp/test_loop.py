@@ -5,10 +5,13 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.carry import Carry
+from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.svi.prompts import PromptError
-from wan2gp_svi.svi.windows import Chain, Size, sizes
+from wan2gp_svi.svi.windows import Chain, Size, layout, sizes
 from wan2gp_svi.wangp import console, task
 from wan2gp_svi.wangp.run import Run
 from wan2gp_svi.wangp.settings import Settings
@@ -63,7 +66,7 @@ def test_cropping_is_to_the_size_asked():
 
 def a_run(*written):
     chain = Chain(size=Size(17))
-    run = Run(Settings(), Carry(chain), sizes=sizes(41, chain), written=list(written))
+    run = Run(Settings(), Carry(chain), sizes(41, chain), written=list(written))
     run.begin(1, 7, "x")
     return run
 
@@ -88,3 +91,69 @@ def test_a_prompt_that_wangp_changed_still_serves_its_windows():
         window = run.begin(number, 7, prompt)
         words = [segment.words for segment in run.segments(window)]
     assert words[-1] == "it rains it snows"
+
+
+def test_a_list_of_seeds_goes_on_in_the_next_video_of_a_task():
+    """WanGP takes another seed for the second video; the list moves with it."""
+    chain = Chain(size=Size(17), seeds=(7, 100))
+    run = Run(Settings(seeds=(7, 100)), Carry(chain), sizes(41, chain))
+    first = [run.begin(k, 7, "x").seed for k in (1, 2, 3)]
+    second = [run.begin(k, 1007, "x").seed for k in (1, 2, 3)]
+    assert first == [7, 100, 142]
+    assert second == [1007, 1100, 1142]
+
+
+PICTURE = Image.new("RGB", (8, 8), "red")
+
+
+def a_task(**changes):
+    given = {
+        "image_prompt_type": "S",
+        "image_start": [PICTURE],
+        "image_refs": None,
+        "video_prompt_type": "",
+        **changes,
+    }
+    return task._check_start(given, MODES["pro"], changes.get("path"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"image_start": None}, "starts from a picture"),
+        ({"image_start": None, "image_prompt_type": ""}, "starts from a picture"),
+        ({"image_start": None, "image_refs": ["x"]}, "starts from a picture"),
+        ({"image_start": [Image.new("RGB", (8, 8))]}, "starts from a picture"),  # WanGP's black
+        ({"image_start": None, "image_prompt_type": "L"}, "no video yet"),
+    ],
+)
+def test_nothing_to_start_from_is_told(changes, words):
+    with pytest.raises(UserError, match=words):
+        a_task(**changes)
+
+
+def test_anchors_serve_where_there_is_no_start_image():
+    a_task(image_start=None, image_refs=["x"], video_prompt_type="KI")
+    a_task(image_start=None, image_prompt_type="V", path="clip.mp4")
+    a_task()
+    a_task(image_start=PICTURE)
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("", 40), ("40", 40), ("7", 7), ("-3", 37)])
+def test_how_much_of_a_video_is_kept(keep, kept):
+    wgp = {"get_video_info": lambda path: (16, 64, 64, 40)}
+    assert task._frames(wgp, "clip.mp4", {"keep_frames_video_source": keep}, 16.0) == kept
+
+
+@pytest.mark.parametrize("keep", ["41", "-40", "-99"])
+def test_more_of_a_video_than_it_has_cannot_be_kept(keep):
+    wgp = {"get_video_info": lambda path: (16, 64, 64, 40)}
+    with pytest.raises(UserError, match="has 40 frames"):
+        task._frames(wgp, "clip.mp4", {"keep_frames_video_source": keep}, 16.0)
+
+
+def test_more_latents_from_a_video_that_is_continued():
+    """[/overlap=9] in the first window of a continuation: that window, and no other, repeats 9."""
+    chain = Chain(size=Size(21), source_frames=40, windows_before=1)
+    windows = layout([Size(21, 2), Size(21)], chain)
+    assert [(w.drop_front, w.motion_latents, w.adds) for w in windows] == [(9, 2, 12), (5, 1, 16)]

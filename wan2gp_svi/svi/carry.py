@@ -27,7 +27,7 @@ from wan2gp_svi.svi.conditioning import condition, padded_video, pro_latents, sc
 from wan2gp_svi.svi.fingerprint import FRAMES
 from wan2gp_svi.svi.handover import HandOver
 from wan2gp_svi.svi.modes import PRO, Mode
-from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
+from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames, latents_of
 from wan2gp_svi.svi.windows import Chain, Window
 
 START = -1
@@ -116,21 +116,15 @@ def condition_window(
         )
         known = carry.mode.motion_frames if carry.mode.ref_pad_cfg else 1
         return condition(encode(video), window.frames, known)
-    on_image = starts_on_image(carry, window)
-    latents = anchor(carry, START if on_image else window.anchor, encode, picture)
-    given = None if on_image else motion(carry, window, encode).to(latents)
-    known = 1 + (0 if given is None else given.shape[1])
+    latents = anchor(carry, START if window.on_image else window.anchor, encode, picture)
+    given = None if window.on_image else motion(carry, window, encode).to(latents)
+    known = known_latents(carry, window)
     latents = pro_latents(
         latents, given, window.latents, carry.anchor_strength, carry.motion_strength
     )
     latents = scale_motion(latents, known, amplitude)
     latents = with_end(latents, None if end is None else encode(end))
     return condition(latents, window.frames)
-
-
-def starts_on_image(carry: Carry, window: Window) -> bool:
-    """Whether a window has nothing of a window before it."""
-    return window.number == 1 and carry.chain.starts_on_image
 
 
 def anchor(carry: Carry, number: int, encode: Encode, picture: Picture) -> Tensor:
@@ -151,10 +145,11 @@ def motion(carry: Carry, window: Window, encode: Encode) -> Tensor:
     """The last n latents (16, n, h, w) of the window before, or of the video continued."""
     n = window.motion_latents
     if window.number > 1:
-        if carry.left is None or carry.left.latents is None:
-            raise RuntimeError("the window before left no latents")
-        return carry.left.latents[:, -n:]
-    if carry.handover is not None:
+        latents = None if carry.left is None else carry.left.latents
+        if latents is None or latents.shape[1] < n:
+            raise RuntimeError(f"the window before did not leave {n} latents")
+        return latents[:, -n:]
+    if carry.handover is not None and carry.handover.motion_latents >= n:
         return carry.handover.latents[:, -n:]
     if carry.source is None:
         raise RuntimeError("there is no video to continue")
@@ -169,12 +164,19 @@ def motion_frames(carry: Carry, window: Window, picture: Picture) -> Tensor:
     The first window of a video starts from its start image, N times (`test_svi.py`).
     """
     count = carry.mode.motion_frames
-    if starts_on_image(carry, window):
+    if window.on_image:
         return picture(START).expand(-1, count, -1, -1)
     before = carry.source if window.number == 1 and carry.source else carry.left
     if before is None:
         raise RuntimeError("the window before left no frames")
     return pixels(before.tail[:, -count:]).to(picture(0))
+
+
+def known_latents(carry: Carry, window: Window) -> int:
+    """How many leading latents of a window repeat what is known: anchor and motion, or frames."""
+    if carry.mode.motion_frames:
+        return latents_of(carry.mode.motion_frames)
+    return 1 + window.motion_latents
 
 
 def shown(carry: Carry, window: Window, picture: Picture) -> Tensor:
@@ -186,7 +188,7 @@ def shown(carry: Carry, window: Window, picture: Picture) -> Tensor:
     """
     if carry.mode.motion_frames:
         return motion_frames(carry, window, picture)[:, :1]
-    return picture(START if starts_on_image(carry, window) else window.anchor)
+    return picture(START if window.on_image else window.anchor)
 
 
 def left_by(carry: Carry, window: Window, latents: Tensor | None, frames: Tensor) -> Left:

@@ -63,13 +63,15 @@ class Window:
     `number` counts from 1 in this run, `index` from 1 at the start of the whole video. Frames
     `start` to `stop` (exclusive, from 0 in the whole video, source included) are the ones that it
     delivers: of the `frames` that it generates, `drop_front` are dropped at the front and `discard`
-    at the back. `motion_latents` is 0 where the window starts from none. `anchor` is the number of
-    the anchor image, 0 for the start image of the whole video.
+    at the back. `on_image` says that it has nothing of a window before it, and starts on an image;
+    `motion_latents` is 0 where it starts from none. `anchor` is the number of the anchor image, 0
+    for the start image of the whole video.
     """
 
     number: int
     index: int
     frames: int
+    on_image: bool
     motion_latents: int
     drop_front: int
     discard: int
@@ -211,14 +213,15 @@ def layout(parts: Sequence[Size], chain: Chain) -> list[Window]:
 def _layout(parts: Sequence[Size], chain: Chain) -> Iterator[Window]:
     start = chain.source_frames
     for number, size in enumerate(parts, 1):
-        on_image = number == 1 and chain.starts_on_image
-        drop_front = chain.drop_first if number == 1 else size.overlap
+        on_image = number == 1 and chain.source_frames < size.overlap
+        drop_front = min(chain.source_frames, 1) if on_image else size.overlap
         stop = start + size.frames - drop_front - size.discard
         index = chain.windows_before + number
         yield Window(
             number=number,
             index=index,
             frames=size.frames,
+            on_image=on_image,
             motion_latents=0 if on_image or size.motion_frames else size.motion_latents,
             drop_front=drop_front,
             discard=size.discard,

@@ -28,12 +28,10 @@ from wan2gp_svi.svi.handover import HandOver, is_id, mismatch
 from wan2gp_svi.svi.handover_file import SUFFIX, load, path_beside, read_id, save
 from wan2gp_svi.video.probe import read_settings
 from wan2gp_svi.wangp.console import say
-from wan2gp_svi.wangp.names import PRO
+from wan2gp_svi.wangp.names import OLD_KEY, PRO, VIDEO_ID
 from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.wrapping import arguments, wrap
 
-KEY = "svi"
-"""Where our entry lies in a video's metadata: {"id": ..., "windows": ..., "seeds": [...]}."""
 POST = {
     "spatial_upsampling": "enlarged",
     "temporal_upsampling": "given more frames a second",
@@ -120,11 +118,7 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
         return
     run.saved_id = handover.id
     run.orphans = [path for path in run.orphans if path != video_path]  # its name is used again
-    configs[KEY] = {
-        "id": handover.id,
-        "windows": handover.windows,
-        "seeds": list(handover.seeds_used),
-    }
+    configs["custom_settings"] = {**(configs.get("custom_settings") or {}), VIDEO_ID: handover.id}
 
 
 def _settings(run: Run, configs: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,8 +173,7 @@ def search(
     changed = post_processed(metadata)
     if changed is not None:
         return None, f"{video.name} was {changed} after it was made"
-    wanted = metadata.get(KEY, {}).get("id") if isinstance(metadata.get(KEY), dict) else None
-    wanted = wanted if is_id(wanted) else None
+    wanted = _id_in(metadata)
     problem = f"there is no hand-over file of {video.name}"
     for file in _candidates(video, wanted, folders):
         if wanted is not None and read_id(file) not in (wanted, None):
@@ -197,6 +190,15 @@ def search(
             continue
         return handover_at(handover, frames, [file.parent, *_places(video, folders)]), ""
     return None, problem
+
+
+def _id_in(metadata: Mapping[str, Any]) -> str | None:
+    """The id of the hand-over that a video's metadata name, None where there is none."""
+    for place, name in (("custom_settings", VIDEO_ID), (OLD_KEY, "id")):
+        entries = metadata.get(place)
+        if isinstance(entries, dict) and is_id(entries.get(name)):
+            return entries[name]
+    return None
 
 
 def handover_at(handover: HandOver, frames: int | None, folders: Sequence[Path]) -> HandOver:
@@ -281,7 +283,7 @@ def verify(run: Run) -> None:
     if saved is None or source is None:
         return
     tail = source.tail
-    wanted = run.chain.size.motion_latents
+    wanted = run.size(1).motion_latents
     if saved.motion_latents < wanted:
         reason: str | None = f"it has {saved.motion_latents} motion latents, and {wanted} are asked"
     else:

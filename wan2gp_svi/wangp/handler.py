@@ -38,13 +38,15 @@ MODEL_DEF: dict[str, Any] = {
     "custom_settings": CONTROLS,
 }
 """What `query_model_def` says of this type beside what it says of i2v_2_2."""
-ABSENT = (
+VIDEO_TO_VIDEO = (
     "i2v_v2v",
     "extract_guide_from_window_start",
     "guide_custom_choices",
     "mask_preprocessing",
 )
-"""What i2v_2_2 offers and this type does not: video to video."""
+"""What i2v_2_2 offers and WanGP's own SVI 2 Pro does not: a control video that steers it."""
+V2V_DEFAULTS = ("denoising_strength", "masking_strength")
+"""Settings of it that i2v_2_2 proposes values for."""
 
 NO_PROFILES = ("profiles_dir", "profile_dirs", "settings_dir")
 
@@ -107,9 +109,10 @@ def _model_def(method: Callable[..., dict], *args: Any, **kwargs: Any) -> dict:
     given = arguments(method, args, kwargs)
     base_type = str(given.get("base_model_type"))
     if base_type == PRO:
-        for name in ABSENT:
-            found.pop(name, None)
-        return {**found, **MODEL_DEF, "profiles_dir": _profile_folders(PRO, given, found)}
+        parent = method(**{**given, "base_model_type": PARENT})
+        control = {name: parent[name] for name in VIDEO_TO_VIDEO if name in parent}
+        folders = _profile_folders(PRO, given, found)
+        return {**found, **control, **MODEL_DEF, "profiles_dir": folders}
     if modes_of(base_type):
         return {**found, **_modes(base_type, given, found)}
     return found
@@ -143,7 +146,13 @@ def _default_settings(method: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     given = arguments(method, args, kwargs)
     if given.get("base_model_type") == PRO:
         a_prompt_a_window = paragraphs().replace("G", "W") or 1
-        given["ui_defaults"].update(DEFAULTS, multi_prompts_gen_type=a_prompt_a_window)
+        proposed: dict[str, Any] = {}
+        method(**{**given, "base_model_type": PARENT, "ui_defaults": proposed})
+        given["ui_defaults"].update(
+            {name: proposed[name] for name in V2V_DEFAULTS if name in proposed},
+            **DEFAULTS,
+            multi_prompts_gen_type=a_prompt_a_window,
+        )
     return result
 
 

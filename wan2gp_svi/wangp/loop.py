@@ -20,7 +20,6 @@ from wan2gp_svi.svi.carry import Source
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Size, layout
 from wan2gp_svi.wangp import continuing
-from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.task import times_of
 from wan2gp_svi.wangp.wrapping import wrap
@@ -58,13 +57,18 @@ def _scheduled_plan(original: Callable[..., tuple], *args, **kwargs) -> tuple:
         return scheduler, error
     windows = scheduler["windows"]
     prompts = kwargs.get("prompts") or args[0]
+    if any(window.get("new_shot") for window in windows):
+        return scheduler, (
+            "SVI: [/new_shot] would start a window from nothing, and SVI always goes on from the"
+            " window before: take it out, and give that window an anchor image of its own."
+        )
     if any(re.search(r"\[\s*/[^\]]*\bduration\b", prompt) for prompt in prompts):
         run.sizes = [_size_for(run, number, window) for number, window in enumerate(windows, 1)]
     else:  # the plan holds; commands such as /overlap act on their windows
-        windows = [
-            windows[min(k, len(windows) - 1)] for k in range(max(len(run.sizes), len(prompts)))
-        ]
-        grown = [*run.sizes, *[run.chain.size] * (len(windows) - len(run.sizes))]
+        count = max(len(run.planned), len(prompts))
+        more = {k: v for k, v in windows[-1].items() if not k.startswith("loras_")}
+        windows = [*windows, *[more] * (count - len(windows))][:count]
+        grown = [*run.planned, *[run.chain.size] * (count - len(run.planned))]
         run.sizes = [
             replace(size, motion_latents=_motion(window, size))
             for size, window in zip(grown, windows, strict=True)
@@ -72,11 +76,9 @@ def _scheduled_plan(original: Callable[..., tuple], *args, **kwargs) -> tuple:
     # Without the commands, as WanGP passes them on; their times can be checked now.
     run.written = [window["prompt"] for window in windows[: len(prompts)]]
     try:
-        lines = times_of(run)
+        times_of(run)
     except UserError as failure:
         return scheduler, f"SVI: {failure}"
-    for line in lines:
-        say(line)
     windows = _as_host_windows(run, windows)
     scheduler = {
         **scheduler,
@@ -96,7 +98,8 @@ def _motion(window: Mapping[str, Any], size: Size) -> int:
 def _size_for(run: Run, number: int, window: Mapping[str, Any]) -> Size:
     """The nearest window that adds the frames which a /duration asks for."""
     size = replace(run.chain.size, motion_latents=_motion(window, run.chain.size))
-    drop = run.chain.drop_first if number == 1 else size.overlap
+    on_image = number == 1 and run.chain.source_frames < size.overlap
+    drop = min(run.chain.source_frames, 1) if on_image else size.overlap
     wanted = window["output_frames"] + drop + size.discard
     frames = max(floor_frames(wanted + 2), size.overlap + size.discard + VAE_STRIDE)
     return replace(size, frames=frames)
@@ -113,6 +116,11 @@ def _as_host_windows(run: Run, like: list[dict]) -> list[dict]:
             "discard_last_frames": 0,
             "trim_last_frames": 0,
             "frame_num": run.host_frames(window.number),
+            **(
+                {"requested_output_frames": window.adds}
+                if "requested_output_frames" in host
+                else {}
+            ),
         }
         for host, size, window in zip(like, run.sizes, planned, strict=True)
     ]

@@ -12,6 +12,13 @@ PARENT = WAN_2_2
 """The type that SVI 2.0 Pro is in all that is not special about it."""
 PREFIX = "svi_"
 """What the names of our entries in `custom_settings` begin with."""
+VIDEO_ID = PREFIX + "id"
+"""Entry in a video's `custom_settings` that names its hand-over: a fact of the video, no setting.
+
+There every WanGP accepts it. Before 0.2 it was a setting of its own, `OLD_KEY`: {"id": ...}.
+"""
+OLD_KEY = "svi"
+"""From 13.14 on WanGP refuses tasks with a setting that it does not know, such as this one."""
 
 
 @dataclass(frozen=True, slots=True)

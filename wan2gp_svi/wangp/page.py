@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.wangp.handler import paragraphs
-from wan2gp_svi.wangp.names import FOLDERS, PREFIX
+from wan2gp_svi.wangp.names import FOLDERS, OLD_KEY, PREFIX
 from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.settings import ours
 from wan2gp_svi.wangp.wrapping import wrap
@@ -33,6 +33,16 @@ def attach(wgp: dict[str, Any]) -> None:
     wrap(wgp, "get_settings_from_file", functools.partial(_settings_read, wgp))
     wrap(wgp, "save_inputs", _form_saved)
     wrap(wgp, "set_model_settings", functools.partial(_settings_kept, wgp))
+    _allow_old_key()
+
+
+def _allow_old_key() -> None:
+    """Videos made before 0.2 name their hand-over in a setting that WanGP refuses from 13.14 on."""
+    try:
+        from shared.utils import setting_names
+    except ImportError:  # before 13.14
+        return
+    setting_names.NON_SETTING_KEYS = frozenset(setting_names.NON_SETTING_KEYS) | {OLD_KEY}
 
 
 def add_settings(run: Run, configs: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,13 @@ from wan2gp_svi.svi.carry import (
     Picture,
     condition_window,
     kept,
+    known_latents,
     left_by,
     pixels,
     shown,
-    starts_on_image,
 )
 from wan2gp_svi.svi.schedule import Segment, timetable
-from wan2gp_svi.svi.vae import CHANNELS, latents_of
+from wan2gp_svi.svi.vae import CHANNELS, MASK_CHANNELS, floor_frames, latents_of
 from wan2gp_svi.svi.windows import Window
 from wan2gp_svi.wangp import loras
 from wan2gp_svi.wangp.console import say, say_once
@@ -41,10 +41,14 @@ from wan2gp_svi.wangp.wrapping import wrap
 
 @dataclass
 class Active:
-    """The window that a pipeline is generating, with the y that `hand_out_y` hands out."""
+    """The window that a pipeline is generating, with the y that `hand_out_y` hands out.
+
+    From then on WanGP's calls of the encoder are about something else: its control video.
+    """
 
     window: Window
     y: Tensor | None = None
+    handed_out: bool = False
 
 
 def attach(namespace: dict[str, Any]) -> bool:
@@ -58,6 +62,7 @@ def hand_out_y(pipeline: Any, kwargs: dict[str, Any], overlap: Tensor | None) ->
     if active is None:
         return overlap
     kwargs["y"] = active.y.to(device=kwargs["y"].device)
+    active.handed_out = True
     return None
 
 
@@ -78,12 +83,15 @@ def _generate(original: Callable[..., Any], pipeline: Any, *args, **kwargs) -> A
 
 def _window(original: Callable[..., Any], pipeline: Any, run: Run, kwargs: dict[str, Any]) -> Any:
     """One window: WanGP generates it from SVI's conditioning, noise and words."""
-    window = run.begin(kwargs.get("window_no") or 1, kwargs["seed"], kwargs.get("input_prompt", ""))
+    number = kwargs.get("window_no") or 1
+    _trim(run, number, kwargs["frame_num"])
+    window = run.begin(number, kwargs["seed"], kwargs.get("input_prompt", ""))
     given = kwargs.get("input_video")
-    if given is None:
-        raise ValueError("SVI needs a start image, or a video to continue.")
+    if given is None:  # no start image: the first anchor is
+        given = torch.zeros(3, 1, kwargs["height"], kwargs["width"])
     if window.number == 1:
-        run.start = given[:, -1:].clone()
+        refs = kwargs.get("input_ref_images") or []
+        run.start = _as_frame(refs[0], given) if run.starts_on_anchor else given[:, -1:].clone()
     picture = _pictures(run, kwargs, given)
     changed = {
         **kwargs,
@@ -100,6 +108,8 @@ def _window(original: Callable[..., Any], pipeline: Any, run: Run, kwargs: dict[
     for name in ("prefix_video", "motion_amplitude"):
         if name not in kwargs:
             del changed[name]
+    if run.starts_on_anchor and changed.get("pre_video_frame") is None:
+        changed["pre_video_frame"] = kwargs["input_ref_images"][0]  # only asked for, not used
     segments = run.segments(window)
     _announce(run, window, segments)
     loras.warn(pipeline, kwargs)
@@ -109,16 +119,30 @@ def _window(original: Callable[..., Any], pipeline: Any, run: Run, kwargs: dict[
             " the same, set VAE Encoding/Decoding Precision to 32-bit in WanGP's configuration."
         )
     with (
-        _conditioned(pipeline, run, window, picture, kwargs),
+        _conditioned(pipeline, run, window, picture, kwargs) as active,
         timed(pipeline, segments) as prompt,
     ):
         result = original(pipeline, **{**changed, "input_prompt": prompt})
     if not isinstance(result, dict) or result.get("x") is None:
         return result  # stopped by the user
+    if not active.handed_out:
+        raise UserError(
+            "WanGP made this window without SVI's conditioning, so it was thrown away: the hook"
+            " that hands it over was not called. Run the extension's install script again; if that"
+            " does not help, the extension does not know this WanGP yet."
+        )
     latents = result.get("latent_slice")
     latents = None if latents is None else latents[0]
     run.carry.left = left_by(run.carry, window, latents, result["x"])
     return _as_host_expects(result, run, window, kwargs)
+
+
+def _trim(run: Run, number: int, frames: int) -> None:
+    """End the plan where WanGP does: a control video that is shorter cuts its last window."""
+    size = run.size(number)
+    if frames < size.frames - size.discard:
+        cut = replace(size, frames=floor_frames(frames), discard=0)
+        run.sizes = [*(run.size(k) for k in range(1, number)), cut]
 
 
 def _pictures(run: Run, kwargs: dict[str, Any], like: Tensor) -> Picture:
@@ -162,8 +186,13 @@ def _as_host_expects(
 @contextmanager
 def _conditioned(
     pipeline: Any, run: Run, window: Window, picture: Picture, kwargs: dict[str, Any]
-) -> Iterator[None]:
-    """While the host generates `window`: its encoder answers with zeros, y is SVI's."""
+) -> Iterator[Active]:
+    """While the host generates `window`: its encoder answers with zeros until y is handed out.
+
+    After that it encodes the control video of video to video, whose frames stand where the window's
+    do. The latents that repeat what is known start from that and not from the control video: in a
+    later window from the anchor and the motion latents, as in y.
+    """
     vae = pipeline.vae
     real, own = vae.encode, vars(vae).get("encode")
     active = Active(window)
@@ -174,6 +203,8 @@ def _conditioned(
             video = video.to(device=pipeline.device, dtype=pipeline.VAE_dtype)
             return real([video], tile_size)[0]
 
+        if active.handed_out:
+            return [_over_known(run, active, encode_one(video)) for video in videos]
         if active.y is None:
             shown_last = None if end is None else end.unsqueeze(1)
             active.y = condition_window(
@@ -188,13 +219,21 @@ def _conditioned(
     vae.encode = encode
     pipeline._svi_active = active
     try:
-        yield
+        yield active
     finally:
         if own is None:
             del vae.encode  # the class's is back
         else:
             vae.encode = own
         pipeline._svi_active = None
+
+
+def _over_known(run: Run, active: Active, latents: Tensor) -> Tensor:
+    """A control video's latents (16, T, h, w), those of a later window's known frames as in y."""
+    if active.y is None or active.window.on_image:
+        return latents
+    known = known_latents(run.carry, active.window)
+    return torch.cat([active.y[MASK_CHANNELS:, :known].to(latents), latents[:, known:]], dim=1)
 
 
 def _as_frame(image: Any, like: Tensor) -> Tensor:
@@ -217,7 +256,9 @@ def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
     if not window.anchor and handover is not None and handover.anchor is not None:
         anchor = "the anchor as before"
     hand_over = "no hand-over"
-    if not starts_on_image(run.carry, window):
+    if window.number == 1 and not window.on_image and handover is None:
+        hand_over = "the video's end encoded again"
+    elif not window.on_image:
         count, what = window.motion_latents, "latent"
         if run.mode.motion_frames:
             count, what = run.mode.motion_frames, "frame"

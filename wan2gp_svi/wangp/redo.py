@@ -14,8 +14,10 @@ from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.handover import HandOver
 from wan2gp_svi.svi.prompts import until
 from wan2gp_svi.svi.windows import Size
+from wan2gp_svi.wangp.names import OLD_KEY
+from wan2gp_svi.wangp.settings import ours
 
-OLD = ("svi", "window_no", "image_start", "image_end", "image_refs", "video_guide", "video_mask")
+OLD = (OLD_KEY, "window_no", "image_start", "image_end", "image_refs", "video_guide", "video_mask")
 """What belongs to the video that was made and not to the next one."""
 
 
@@ -43,7 +45,7 @@ def redo_settings(
         "svi_motion_latents": last.motion_latents,
         "svi_anchor_strength": last.anchor_strength,
         "svi_motion_strength": last.motion_strength,
-        **(settings.get("custom_settings") or {}),
+        **ours(settings.get("custom_settings")),
     }
     custom.pop("svi_anchor_schedule", None)  # of the images that served then
     if seed is not None:

@@ -7,7 +7,7 @@ it from window to window. What passes between windows is svi/carry.py's.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from wan2gp_svi.svi.prompts import PromptError, TimedPrompt
 from wan2gp_svi.svi.schedule import Segment, prompts_for_windows, segments_of, serving
 from wan2gp_svi.svi.windows import Chain, Size, Window, layout
 from wan2gp_svi.wangp.console import say_once
-from wan2gp_svi.wangp.settings import Settings
+from wan2gp_svi.wangp.settings import LARGEST_SEED, Settings
 
 _current = threading.local()
 
@@ -45,13 +45,17 @@ class Run:
     Asked:
     settings       the user's, of ours
     carry          chain, mode, strengths; what passes from window to window
-    sizes          of the windows planned; windows asked for while running are full ones
+    planned        sizes of the windows that were planned from the settings
+    starts_on_anchor   there is no start image: the first anchor image is it
     written        the prompts as the user wrote them
     custom         our settings as they were given, for the video's metadata
     asked          WanGP's settings that it was told other values of, for the same
     switch_phase   the guidance phase after which the low-noise model takes over
 
     Where it stands:
+    sizes          of the windows, as commands in the prompts have changed them; windows asked for
+                   while running are full ones
+    first_seed     WanGP's seed of the first video (a task may make several)
     window         the one that is generated, or was last
     windows        those planned, this one included, with the seed that WanGP has settled on
     prompts        of the windows so far, as WanGP gave them
@@ -62,18 +66,24 @@ class Run:
 
     settings: Settings
     carry: Carry
-    sizes: list[Size] = field(default_factory=list)
+    planned: Sequence[Size] = ()
+    starts_on_anchor: bool = False
     written: list[str] = field(default_factory=list)
     custom: Mapping[str, Any] = field(default_factory=dict)
     asked: Mapping[str, Any] = field(default_factory=dict)
     switch_phase: int | None = None
 
+    sizes: list[Size] = field(default_factory=list)
+    first_seed: int | None = None
     window: Window | None = None
     windows: list[Window] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
     start: Tensor | None = None
     saved_id: str | None = None
     orphans: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sizes = self.sizes or list(self.planned)
 
     @property
     def chain(self) -> Chain:
@@ -97,7 +107,7 @@ class Run:
         WanGP drops as many leading frames as such a source has; the window itself drops one, so it
         is made to look longer by the rest.
         """
-        on_image = self.chain.starts_on_image
+        on_image = self.chain.source_frames < self.size(1).overlap
         return max(self.chain.source_frames - 1, 0) if on_image else 0
 
     def host_frames(self, window_no: int) -> int:
@@ -108,13 +118,24 @@ class Run:
     def begin(self, window_no: int, seed: int, prompt: str) -> Window:
         """The window that is about to be generated; the first one begins a video anew."""
         if window_no == 1:
+            self.first_seed = seed if self.first_seed is None else self.first_seed
             self.carry.left = None
-            self.carry.chain = replace(self.chain, seed=seed)
+            self.carry.chain = replace(self.chain, seed=seed, seeds=self._seeds(seed))
         self.prompts = [*self.prompts[: window_no - 1], prompt]
         sizes = [self.size(number) for number in range(1, max(window_no, len(self.sizes)) + 1)]
         self.windows = layout(sizes, self.chain)
         self.window = self.windows[window_no - 1]
         return self.window
+
+    def _seeds(self, seed: int) -> str | tuple[int, ...]:
+        """The user's seeds; a list goes on, in a task's later videos, as far as WanGP's seed did.
+
+        So each video has noise of its own, and the list is what its first video is made with.
+        """
+        seeds = self.settings.seeds
+        if isinstance(seeds, str) or self.first_seed is None:
+            return seeds
+        return tuple((one + seed - self.first_seed) % (LARGEST_SEED + 1) for one in seeds)
 
     # -- the words -----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.wangp.names import PREFIX
+from wan2gp_svi.wangp.names import PREFIX, VIDEO_ID
 
 CONTROLS: list[dict[str, Any]] = [
     {
@@ -118,10 +118,10 @@ def read(custom: Mapping[str, Any] | None) -> Settings:
 
 
 def ours(custom: Any) -> dict[str, Any]:
-    """The entries of ours in WanGP's `custom_settings`; none where it holds something else."""
+    """The settings of ours in WanGP's `custom_settings`; none where it holds something else."""
     if not isinstance(custom, Mapping):
         return {}
-    return {key: value for key, value in custom.items() if key.startswith(PREFIX)}
+    return {k: v for k, v in custom.items() if k.startswith(PREFIX) and k != VIDEO_ID}
 
 
 def read_mode(custom: Mapping[str, Any] | None) -> str:

@@ -25,7 +25,7 @@ from wan2gp_svi.svi.prompts import TimedPrompt
 from wan2gp_svi.svi.schedule import segments_of, timetable
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Chain, Size, check, layout, sizes
-from wan2gp_svi.wangp import continuing
+from wan2gp_svi.wangp import continuing, fit
 from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.names import modes_of
 from wan2gp_svi.wangp.run import Run, set_current
@@ -63,6 +63,7 @@ def run_task(wgp: WGP, original: Callable[..., Any], *args: Any, **kwargs: Any) 
         mode = mode_of(model_def, wgp["get_base_model_type"](given["model_type"]), given)
         if mode is None:
             return original(*args, **kwargs)
+        fit.check(wgp)
         run, told = begin(wgp, given, mode)
     except UserError as error:
         raise _error(f"SVI: {error}") from error
@@ -99,6 +100,7 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
     _warn(given, mode)
     size = _size(given, settings, mode)
     path = _source_path(wgp, given)
+    _check_start(given, mode, path)
     chain, handover = _chain(wgp, given, settings, mode, size, path)
     check(chain)
     carry = Carry(
@@ -118,20 +120,79 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
         settings,
         carry,
         planned,
+        starts_on_anchor=path is None and _no_start(given) and _anchors(given, mode) > 0,
         written=written_prompts(wgp, given),
         custom=ours(_custom(given)),
         asked={name: given[name] for name in told},
         switch_phase=given.get("model_switch_phase"),
     )
-    times: list[str] = []
-    if not any("[/" in prompt.replace(" ", "") for prompt in run.written):
-        times = times_of(run)  # slash commands may still move windows
     if handover is not None and given["seed"] in (-1, None):
         told["seed"] = handover.base_seed
+    elif path is None and not isinstance(settings.seeds, str):
+        told["seed"] = settings.seeds[0]  # the video is named after the seed that made it
+    _obey_commands(wgp, given, run, told)
+    times = times_of(run)
     _announce(run, given["video_length"])
     for line in times:
         say(line)
     return run, told
+
+
+def _check_start(given: Mapping[str, Any], mode: Mode, path: str | None) -> None:
+    """Raise `UserError` where a task has nothing to start from."""
+    if path is None and "L" in (given["image_prompt_type"] or ""):
+        raise UserError(
+            "There is no video yet to continue: make one first, or choose a start image."
+        )
+    if path is None and _no_start(given) and not _anchors(given, mode):
+        raise UserError(
+            f"{mode.name} starts from a picture, and there is none (or a black one): give it a start image"
+            f"{'' if mode.motion_frames else ', anchor images'} or a video to continue."
+        )
+
+
+def _no_start(given: Mapping[str, Any]) -> bool:
+    """Whether a task has no start image; WanGP puts a black one in the place of none."""
+    images: Any = given["image_start"] or []
+    first = images if hasattr(images, "getextrema") else next(iter(images), None)
+    return first is None or not any(map(any, first.convert("RGB").getextrema()))
+
+
+def _anchors(given: Mapping[str, Any], mode: Mode) -> int:
+    """How many anchor images a task has; modes that hand over frames know none."""
+    asked = "I" in (given["video_prompt_type"] or "") and not mode.motion_frames
+    return len(given["image_refs"] or []) if asked else 0
+
+
+def _obey_commands(wgp: WGP, given: Mapping[str, Any], run: Run, told: Mapping[str, Any]) -> None:
+    """Let slash commands in the prompts ([/duration=4s], from 12.10 on) act on the plan already.
+
+    WanGP reads them after the model is loaded; loop.py, which then listens, listens now.
+    """
+    build = wgp.get("build_frame_scheduler")
+    if build is None or not any("[/" in prompt.replace(" ", "") for prompt in run.written):
+        return
+    minimum, step, _ = wgp["get_model_min_frames_and_step"](given["model_type"])
+    model_def = wgp["get_model_def"](given["model_type"]) or {}
+    known = {
+        "total_frames": told["video_length"],
+        "fps": run.chain.fps,
+        "window_size": told["sliding_window_size"],
+        "default_overlap": told["sliding_window_overlap"],
+        "minimum": minimum,
+        "step": step,
+        "supported_model_commands": model_def.get("prompt_slash_commands", []),
+        "allow_new_shot": True,  # refused by name (loop.py)
+        "first_window_overlap_frames": run.chain.source_frames or 1,
+    }
+    takes = inspect.signature(build).parameters
+    set_current(run)
+    try:
+        _, error = build(run.written, **{k: v for k, v in known.items() if k in takes})
+    finally:
+        set_current(None)
+    if error is not None:
+        raise UserError(str(error).removeprefix("SVI: "))
 
 
 def _warn(given: Mapping[str, Any], mode: Mode) -> None:
@@ -175,13 +236,11 @@ def _chain(
         handover = continuing.find(
             path, [wgp.get("save_path", "")], wgp["get_video_info"], source_frames
         )
-    with_anchors = "I" in (given["video_prompt_type"] or "") and given["image_refs"]
-    with_anchors = with_anchors and not mode.motion_frames
     chain = Chain(
         size=size,
         fps=fps,
         seeds=settings.seeds,
-        anchors=len(given["image_refs"]) if with_anchors else 0,
+        anchors=_anchors(given, mode),
         anchor_schedule=settings.anchor_schedule,
         source_frames=source_frames,
         windows_before=handover.windows if handover else _windows_of(source_frames, size),
@@ -258,7 +317,13 @@ def _frames(wgp: WGP, path: str, given: Mapping[str, Any], fps: float) -> int:
     frames = -(-int(count) * round(fps) // max(round(source_fps), 1))
     keep = str(given.get("keep_frames_video_source") or "").strip()
     if keep.removeprefix("-").isdigit():  # a negative number is counted from the end
-        frames = min(frames, int(keep)) if int(keep) > 0 else frames + int(keep)
+        kept = int(keep) if int(keep) > 0 else frames + int(keep)
+        if not 1 <= kept <= frames:
+            raise UserError(
+                f"The video to continue has {frames} frames at {fps:g} a second: it cannot be kept"
+                f" up to frame {kept} (Truncate Video beyond this number of frames)."
+            )
+        frames = kept
     return max(frames, 1)
 
 

@@ -41,6 +41,11 @@ def wrap(owner: dict[str, Any] | type, name: str, around: Callable[..., Any]) ->
     return True
 
 
+def is_wrapped(function: Any) -> bool:
+    """Whether the bridge stands around a function."""
+    return any(hasattr(layer, _AROUND) for layer in _layers(function))
+
+
 def arguments(original: Callable[..., Any], args: Sequence, kwargs: Mapping) -> dict[str, Any]:
     """What a call of `original` gives, by the names of its parameters."""
     return inspect.signature(original).bind(*args, **kwargs).arguments

@@ -344,6 +344,7 @@ for scenario in scenarios:
         page = profile_page.apply(wgp, model, scenario["profiles"])
         settings.update({k: v for k, v in page["settings"].items() if k != "help"})
     settings.update(scenario.get("set", {}))
+    settings = {name: value for name, value in settings.items() if value is not None}
     wgp.server_config.update(metadata_type="metadata", keep_intermediate_sliding_windows=1)
     wgp.server_config.update(scenario.get("config", {}))
     path = OUT / f"{scenario['name']} settings.json"
@@ -382,6 +383,8 @@ for scenario in scenarios:
         for name in ("y", "noise", "latents", "frames", "reference"):
             if torch.is_tensor(window.get(name)) and not scenario.get("fake"):
                 arrays[f"{name}{k}"] = window[name].numpy()
+        for i, x in enumerate([] if scenario.get("fake") else window.get("x_in", [])):
+            arrays[f"x{k}_{i}"] = x.numpy()
         for i, encoding in enumerate(window.get("encodings", [])):
             arrays[f"encoding{k}_{i}"] = encoding.numpy()
             arrays[f"seen{k}_{i}"] = window["seen"][i].numpy()
@@ -404,6 +407,7 @@ for scenario in scenarios:
             "windows": [
                 {
                     "prompt": w["kwargs"].get("input_prompt"),
+                    "timesteps": w["timesteps"],
                     "seconds": round(w["seconds"], 3),
                     "encoded": w.get("encoded"),
                     "text": w.get("text"),

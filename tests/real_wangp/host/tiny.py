@@ -253,8 +253,7 @@ class Recorder:
                 c["timesteps"].append(float(kw["t"].flatten()[0]))
                 if "y" in kw and "y" not in c and torch.is_tensor(kw["y"]):
                     c["y"] = kw["y"].clone()
-                if "x0_in" not in c:
-                    c["x0_in"] = kw["x"][0].clone()
+                c.setdefault("x_in", []).append(kw["x"][0].clone())
 
             m.register_forward_pre_hook(hook, with_kwargs=True)
         vae = pipe.vae
