@@ -146,8 +146,8 @@ def _check_start(given: Mapping[str, Any], mode: Mode, path: str | None) -> None
         )
     if path is None and _no_start(given) and not _anchors(given, mode):
         raise UserError(
-            f"{mode.name} starts from a picture, and there is none (or a black one): give it a start image"
-            f"{'' if mode.motion_frames else ', anchor images'} or a video to continue."
+            f"{mode.name} starts from a picture, and there is none (or a black one): give it a"
+            f" start image{'' if mode.motion_frames else ', anchor images'} or a video to continue."
         )
 
 
