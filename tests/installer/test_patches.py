@@ -1,6 +1,7 @@
 """What `patches/` may hold: only lines of ours, each block marked, one version for all."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from wan2gp_svi.installer import hooks, patchfile
 
 PATCHES = Path(__file__).parents[2] / "patches"
 NAMES = (PATCHES / "series").read_text().split()
+LEDGER = (PATCHES / "README.md").read_text("utf-8")
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def test_the_series_names_every_patch():
@@ -74,6 +77,39 @@ def test_every_function_that_a_hook_calls_exists():
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "_wan2gp_svi"
     }
     assert called and called <= there
+
+
+def test_the_ledger_counts_what_the_patches_hold():
+    all_hooks = hooks.load(PATCHES)
+    patches, lines, places = len(NAMES), sum(len(h.lines) for h in all_hooks), len(all_hooks)
+    said = f"{NUMBERS[patches]} patches, {lines} lines, {NUMBERS[places]} places."
+    assert said.capitalize() in LEDGER
+    assert f"## The {NUMBERS[places]} hooks" in LEDGER
+
+
+def test_each_hook_of_the_ledger_is_the_one_in_the_patch():
+    table = re.split(r"^## ", LEDGER.partition("\n| file |")[2], flags=re.M)[0]
+    rows = [
+        [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in table.splitlines()
+        if line.startswith("|") and "---" not in line
+    ]
+    assert {len(row) for row in rows} == {6}
+    told = {(file, place, calls.strip("`")) for file, place, calls, *_ in rows}
+    assert len(told) == len(rows)
+    assert told == {
+        (hook.file, hook.place, call) for hook in hooks.load(PATCHES) for call in calls_of(hook)
+    }
+
+
+def calls_of(hook: hooks.Hook) -> list[str]:
+    """What a hook calls of ours, as the ledger writes it."""
+    found = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse("\n".join(hook.lines)))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_wan2gp_svi.")
+    ]
+    return [call.removeprefix("_wan2gp_svi.") for call in found]
 
 
 def test_damaged_patches_are_refused_in_words(tmp_path):
