@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.prompts import PromptError, TimedPrompt, parse
+from wan2gp_svi.svi.prompts import PromptError, TimedPrompt, parse, split
 from wan2gp_svi.svi.schedule import prompts_for_windows, schedule, segments_of, serving, timetable
 from wan2gp_svi.svi.vae import latent_of_frame
 from wan2gp_svi.svi.windows import Chain, Size, plan
@@ -35,6 +35,9 @@ def latents(prompt: str, **window) -> list[tuple[int, int, str]]:
         ("AT 0 SEC", 0.0, False),
         (" At  .5secs ", 0.5, False),
         ("at 4. s", 4.0, False),
+        ("at 2,5 seconds", 2.5, False),
+        ("at ,5s", 0.5, False),
+        ("at 12,25 s of video", 12.25, True),
         ("at 8 seconds of video", 8.0, True),
         ("at 8s of video", 8.0, True),
         ("at 95.25 s of the video", 95.25, True),
@@ -78,6 +81,9 @@ def test_a_part_stays_in_its_place_and_leaves_no_stray_stops() -> None:
         "unclosed ( and closed ) ) too :-)",
         "at 3 seconds: no parenthesis",
         "(after 3 seconds: x) (word:1.3)",
+        "[/duration=3s] [/loras_mult=1;3] a [16:9] picture, [4:3], [a:b], [cat:dog:0.5]",
+        "[2s] [:2s] [2 s:4 s] [-1s:2s]",
+        "[4s:2s] backwards, [2s:50%] mixed, [x[2s:4s, [] [:]",
     ],
 )
 def test_what_is_no_timed_part_stays_text_to_the_character(prompt: str) -> None:
@@ -93,7 +99,9 @@ def test_what_is_no_timed_part_stays_text_to_the_character(prompt: str) -> None:
         ("(at 1 s: a (at 2 s: b))", 11, "inside another"),
         ("x (at seconds: y)", 2, "no number"),
         ("x (at X seconds: y)", 2, "no number"),
-        ("x (at 2,5 s: y)", 2, "no number"),
+        ("x (at 1,000 s: y)", 2, "read in two ways"),
+        ("x (at 1,2,5 s: y)", 2, "read in two ways"),
+        ("x (at 2, s: y)", 2, "no number"),
         ("x (at 1e3 seconds: y)", 2, "no number"),
         ("x (at -2 s: y)", 2, "negative"),
         ("x (at 3: y)", 2, "number of seconds"),
@@ -111,6 +119,97 @@ def test_a_mistake_names_its_place(prompt: str, position: int, said: str) -> Non
     assert caught.value.position == position
     assert f"character {position + 1}:" in str(caught.value)
     assert prompt[position:].split("\n")[0][:40].rstrip() in str(caught.value)
+
+
+# ---- a text with several prompts
+
+
+def test_a_text_is_cut_into_paragraphs_or_lines() -> None:
+    text = "\n\ufeff"[:1] + "one\r\n  # a remark\r\n still one \n \t\n\n#\ntwo (at 1 s:\nx)\n\n#end"
+    assert split(text) == ["one\nstill one", "two (at 1 s:\nx)"]
+    assert split(text, paragraphs=False) == ["one", "still one", "two (at 1 s:", "x)"]
+    assert split(" \n# nothing\n") == split("", paragraphs=False) == []
+
+
+# ---- WanGP's own way to write times
+
+
+@pytest.mark.parametrize(
+    ("prompt", "same_as"),
+    [
+        ("A cat. [0s:2s] it sits [2s:] it jumps", "A cat. (at 0 s: it sits) (at 2 s: it jumps)"),
+        (
+            "A cat. [0s:2s]\nit sits\n[ 2SEC : 9s ] it  jumps",
+            "A cat. (at 0 s: it sits) (at 2 s: it jumps)",
+        ),
+        ("A cat. [2s:9s] it jumps [0s:2s] it sits", "A cat. (at 2 s: it jumps) (at 0 s: it sits)"),
+        (
+            "A cat. [0:00:0:02.5] it sits [0:02.5:] it jumps",
+            "A cat. (at 0 s: it sits) (at 2.5 s: it jumps)",
+        ),
+        (
+            "[0s:1.5seconds] it sits [1.5secs:1:00] it jumps",
+            "(at 0 s: it sits) (at 1.5 s: it jumps)",
+        ),
+    ],
+)
+def test_markers_of_wangp_mean_what_parentheses_mean(prompt: str, same_as: str) -> None:
+    for window in (FIRST, LATER):
+        assert latents(prompt, **window) == latents(same_as, **window)
+
+
+def test_a_marker_that_ends_leaves_only_the_text_outside() -> None:
+    assert latents("A cat. [1s:2s] it jumps", **FIRST) == [
+        (0, 4, "A cat."),
+        (4, 8, "A cat. it jumps"),
+        (8, 21, "A cat."),
+    ]
+    assert latents("A cat. [1s:2s] a [3s:4s] b", **LATER) == [
+        (0, 6, "A cat."),
+        (6, 10, "A cat. a"),
+        (10, 14, "A cat."),
+        (14, 18, "A cat. b"),
+        (18, 21, "A cat."),
+    ]
+    # a gap that is shorter than a latent cannot be shown; an end past the window is its end
+    assert latents("A. [0s:1.9s] a [2s:60s] b", **FIRST) == [(0, 8, "A. a"), (8, 21, "A. b")]
+
+
+def test_a_marker_past_a_shorter_window_is_left_out_there() -> None:
+    windows = prompts_for_windows(["a [0s:4.8s] b [4.9s:9s] c"], SPANS)
+    assert [[part.text for part in timed.left_out] for timed in windows] == [[], ["c"], ["c"]]
+    assert latents_of_texts(windows[1]) == ["a b"]
+    with pytest.raises(PromptError, match=r"window 3, which adds 4\.75 s"):
+        prompts_for_windows(["a [4.9s:9s] c"], SPANS[1:], windows_before=2)
+
+
+def latents_of_texts(timed: TimedPrompt) -> list[str]:
+    return [segment.words for segment in schedule(timed, **LATER)]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "position", "said"),
+    [
+        ("a [0s:3s] b [2s:4s] c", 12, "from 0 s and from 2 s overlap"),
+        ("a [0s:] b [2s:4s] c", 10, "overlap"),
+        ("a [25%:50%] b", 2, "no seconds"),
+        ("a [1:5] b", 2, "no seconds"),
+        ("a [1s:2s] b (at 3 s: c)", 12, "not by both"),
+        ("a [1s:2s] [2s:3s] b", 2, "no text"),
+        ("a [1s:2s] b [2s:3s] ", 12, "no text"),
+    ],
+)
+def test_markers_that_mean_something_else_here_are_refused(prompt, position, said) -> None:
+    with pytest.raises(PromptError, match=said) as caught:
+        parse(prompt)
+    assert caught.value.position == position
+
+
+def test_a_marker_shorter_than_a_latent_frame_is_refused() -> None:
+    with pytest.raises(PromptError, match=r"ends in the latent frame that it begins in, 0.25 s"):
+        schedule(parse("a [1.9s:2s] b"), **FIRST)
+    with pytest.raises(PromptError, match=r"5.1 s is past the end"):
+        schedule(parse("a [5.1s:6s] b"), **FIRST)
 
 
 # ---- one window
@@ -310,7 +409,7 @@ def test_any_text_is_a_schedule_of_every_latent_once_or_an_error_with_its_place(
         segments = schedule(parse(prompt), **window)
     except PromptError as error:
         assert 0 <= error.position < len(prompt)
-        assert prompt[error.position] == "("
+        assert prompt[error.position] in "(["
         assert f"character {error.position + 1}:" in str(error)
         return
     latent, frame, seconds = 0, 0, 0.0

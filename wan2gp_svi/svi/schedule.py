@@ -89,6 +89,8 @@ def schedule(
     for part in timed.parts:
         if part.whole_video:
             raise mistake("this time is one of the whole video", timed.prompt, part.position)
+        if not part.text and part.seconds >= length - SAME_TIME:
+            continue  # the part before it holds to the end
         _refuse_past_the_end(timed, part, length, "its window")
         latent = 0
         if part.seconds > 0:
@@ -98,7 +100,14 @@ def schedule(
             latent = 0  # what holds at time 0 holds for the latents before it
         if latent == begins[-1][0]:
             before = begins.pop()[1]
-            if before is not None and before.seconds >= 0:
+            if before is not None and before.text and not part.text:
+                raise mistake(
+                    f"this part ends in the latent frame that it begins in,"
+                    f" {in_seconds(VAE_STRIDE / fps)} long: give it at least that much",
+                    timed.prompt,
+                    part.position,
+                )
+            if before is not None and before.seconds >= 0 and before.text:
                 raise mistake(
                     f"the parts at {in_seconds(before.seconds)} and {in_seconds(part.seconds)}"
                     f" begin in the same latent frame, {in_seconds(VAE_STRIDE / fps)} long: leave"
@@ -165,13 +174,17 @@ def serving(window: int, prompts: int, repeat: int = 1) -> int:
 
 
 def prompts_for_windows(
-    prompts: Sequence[str], spans: Sequence[tuple[float, float]], repeat: int = 1
+    prompts: Sequence[str],
+    spans: Sequence[tuple[float, float]],
+    repeat: int = 1,
+    windows_before: int = 0,
 ) -> list[str | TimedPrompt]:
     """The prompt of each window: a plain text as it stands, or a TimedPrompt to schedule.
 
     prompts: which window takes which, `serving` says; prompts that serve none are checked as far
     as they can be, and not used.
     spans: for each window the seconds (start, end) of the whole video that it adds.
+    windows_before: how many windows the video has already, for the numbers in messages.
 
     A prompt with times of the whole video keeps, in each of its windows, the parts that begin
     there, counted from that window's start, and the one that began last before it. Parts that
@@ -197,8 +210,10 @@ def prompts_for_windows(
             lengths = {window: spans[window][1] - spans[window][0] for window in windows}
             if windows and not whole_video:
                 longest = max(windows, key=lambda window: lengths[window])
+                named = f"window {windows_before + longest + 1}"
                 for part in timed.parts:
-                    _refuse_past_the_end(timed, part, lengths[longest], f"window {longest + 1}")
+                    if part.text:
+                        _refuse_past_the_end(timed, part, lengths[longest], named)
             for window in windows:
                 if whole_video:
                     result[window] = _cut(timed, *spans[window])
@@ -256,7 +271,8 @@ def _cut(timed: TimedPrompt, start: float, end: float) -> TimedPrompt:
 def _reached(timed: TimedPrompt, length: float) -> TimedPrompt:
     """What a prompt with times of its own says about a window of `length` seconds."""
     reached = tuple(part for part in timed.parts if part.seconds < length - SAME_TIME)
-    return replace(timed, parts=reached, left_out=timed.parts[len(reached) :])
+    left_out = tuple(part for part in timed.parts[len(reached) :] if part.text)
+    return replace(timed, parts=reached, left_out=left_out)
 
 
 @contextmanager

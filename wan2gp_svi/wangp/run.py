@@ -160,7 +160,12 @@ class Run:
         prompts = self._in_use()
         spans = [window.seconds for window in self.windows]
         one = len(set(prompts)) == 1
-        return prompts_for_windows(prompts[:1] if one else prompts, spans, self.mode.prompt_repeat)
+        return prompts_for_windows(
+            prompts[:1] if one else prompts,
+            spans,
+            self.mode.prompt_repeat,
+            self.chain.windows_before,
+        )
 
     def _in_use(self) -> list[str]:
         """The prompts as the user wrote them or, where WanGP has changed them since, its own."""

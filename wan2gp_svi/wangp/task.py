@@ -258,9 +258,9 @@ def times_of(run: Run) -> list[str]:
     for window, text in zip(run.windows, run.texts(), strict=True):
         segments = segments_of(window, text)
         if len(segments) > 1:
-            lines += [f"window {window.number}, {line}" for line in timetable(window, segments)]
+            lines += [f"window {window.index}, {line}" for line in timetable(window, segments)]
         for part in text.left_out if isinstance(text, TimedPrompt) else ():
-            lines.append(f"window {window.number} ends before {part.seconds:g} s: no {part.text!r}")
+            lines.append(f"window {window.index} ends before {part.seconds:g} s: no {part.text!r}")
     return lines
 
 

@@ -1,0 +1,38 @@
+"""The numbers of windows in a message count from one start: the whole video's first window."""
+
+from __future__ import annotations
+
+import pytest
+
+from wan2gp_svi.svi.carry import Carry
+from wan2gp_svi.svi.modes import PRO
+from wan2gp_svi.svi.prompts import PromptError
+from wan2gp_svi.svi.schedule import segments_of
+from wan2gp_svi.svi.windows import Chain, sizes
+from wan2gp_svi.wangp.pipeline import _announce
+from wan2gp_svi.wangp.run import Run
+from wan2gp_svi.wangp.settings import Settings
+from wan2gp_svi.wangp.task import times_of
+
+
+def continued(*prompts: str) -> Run:
+    """153 more frames, in two windows, after a video of two."""
+    chain = Chain(source_frames=157, windows_before=2)
+    carry = Carry(chain, PRO, 1.0, 1.0)
+    return Run(Settings(), carry, sizes(153, chain), written=list(prompts))
+
+
+def test_a_continued_video_goes_on_counting(capsys) -> None:
+    run = continued("a cat (at 2 s: it jumps)", "a dog")
+    lines = times_of(run)
+    assert [line.split(",")[0] for line in lines] == ["window 3", "window 3"]
+    window = run.begin(2, 0, "a dog")
+    _announce(run, window, segments_of(window, "a dog"))
+    said = capsys.readouterr().out
+    assert "window 4/4: frames 234-309," in said
+    assert said.rstrip().endswith("hand-over 1 latent from window 3")
+
+
+def test_so_does_a_mistake() -> None:
+    with pytest.raises(PromptError, match=r"Prompt 2: 9 s is past the end of window 4,"):
+        times_of(continued("a cat", "a dog (at 9 s: it barks)"))
