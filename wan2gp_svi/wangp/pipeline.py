@@ -75,8 +75,9 @@ def _generate(original: Callable[..., Any], pipeline: Any, *args, **kwargs) -> A
         return _window(original, pipeline, run, kwargs)
     if (getattr(pipeline, "model_def", None) or {}).get("svi2pro"):
         raise UserError(
-            "SVI 2 Pro was called without its plan of windows: it runs from WanGP's page, its"
-            " queue, --process and its Python API."
+            "SVI 2 Pro was called without its plan of windows. It runs from WanGP's page, its"
+            " queue, --process and its Python API; if this came from there, the extension does not"
+            " know this WanGP yet."
         )
     return original(pipeline, *args, **kwargs)
 

@@ -51,11 +51,14 @@ def _generator(wgp: Mapping[str, Any]) -> str:
 
 def run_task(wgp: WGP, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """A task of WanGP: a run of ours around it where its model is SVI's, else as it is."""
-    if "custom_settings" not in inspect.signature(original).parameters:  # before 10.80
+    set_current(None)
+    takes = inspect.signature(original).parameters
+    if "model_type" not in takes:  # a signature that is not known: SVI's models stop (pipeline.py)
+        return original(*args, **kwargs)
+    if "custom_settings" not in takes:  # before 10.80
         kwargs.pop("custom_settings", None)  # `task` has them (`_custom`)
     given = arguments(original, args, kwargs)
     model_def = wgp["get_model_def"](given["model_type"]) or {}
-    set_current(None)
     edits = str(given.get("mode") or "").startswith("edit")
     if given.get("image_mode") or edits:
         return original(*args, **kwargs)
