@@ -155,5 +155,5 @@ def test_the_plan_announced_is_the_one_that_runs(runs, with_commands):
 
 def test_a_video_without_a_hand_over_is_not_said_to_have_windows(runs):
     line = next(line for line in runs["foreign"].svi if line.startswith("[SVI] window 1"))
-    assert "encoded again" in line
+    assert "the video's own end" in line
     assert "from window" not in line

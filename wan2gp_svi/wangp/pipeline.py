@@ -258,7 +258,7 @@ def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
         anchor = "the anchor as before"
     hand_over = "no hand-over"
     if window.number == 1 and not window.on_image and handover is None:
-        hand_over = "the video's end encoded again"
+        hand_over = "the video's own end before it"
     elif not window.on_image:
         count, what = window.motion_latents, "latent"
         if run.mode.motion_frames:
