@@ -18,6 +18,14 @@ from wan2gp_svi.installer.find import WanGP
 from wan2gp_svi.installer.journal import Disk
 from wan2gp_svi.installer.plan import Plan
 
+NEXT = (
+    "Next: start WanGP as always (if it is running, stop it first). Choose Wan2.2, Image2video 14B,"
+    " SVI 2 Pro, then a profile from the list above the settings, and press Apply. Give a start"
+    " image and a prompt, and press Generate. To take it out again: install.sh uninstall (Windows:"
+    " install.bat uninstall)."
+)
+"""What an installation ends with."""
+
 
 class Report:
     """What a command has to say: lines for people as it goes, or one JSON object at the end."""
@@ -128,7 +136,8 @@ def _install(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk)
     elif old is not None and old.extension != __version__:
         report.say(f"wan2gp-svi {__version__} has taken the place of {old.extension}.")
     else:
-        report.say(f"wan2gp-svi {__version__} is installed. Start WanGP as always.")
+        report.say(f"wan2gp-svi {__version__} is installed.")
+    report.say(NEXT)
     return 0
 
 
