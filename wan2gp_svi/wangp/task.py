@@ -123,6 +123,7 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
         settings,
         carry,
         planned,
+        windows_before=handover.windows if handover else 0,
         starts_on_anchor=path is None and _no_start(given) and _anchors(given, mode) > 0,
         written=written_prompts(wgp, given),
         custom=ours(_custom(given)),
@@ -261,9 +262,13 @@ def times_of(run: Run) -> list[str]:
     for window, text in zip(run.windows, run.texts(), strict=True):
         segments = segments_of(window, text)
         if len(segments) > 1:
-            lines += [f"window {window.index}, {line}" for line in timetable(window, segments)]
+            lines += [
+                f"window {run.told_number(window)}, {line}" for line in timetable(window, segments)
+            ]
         for part in text.left_out if isinstance(text, TimedPrompt) else ():
-            lines.append(f"window {window.index} ends before {part.seconds:g} s: no {part.text!r}")
+            lines.append(
+                f"window {run.told_number(window)} ends before {part.seconds:g} s: no {part.text!r}"
+            )
     return lines
 
 
