@@ -124,7 +124,6 @@ def a_task(**changes):
         ({"image_start": None}, "starts from a picture"),
         ({"image_start": None, "image_prompt_type": ""}, "starts from a picture"),
         ({"image_start": None, "image_refs": ["x"]}, "starts from a picture"),
-        ({"image_start": [Image.new("RGB", (8, 8))]}, "starts from a picture"),  # WanGP's black
         ({"image_start": None, "image_prompt_type": "L"}, "no video yet"),
     ],
 )
@@ -138,6 +137,14 @@ def test_anchors_serve_where_there_is_no_start_image():
     a_task(image_start=None, image_prompt_type="V", path="clip.mp4")
     a_task()
     a_task(image_start=PICTURE)
+
+
+def test_a_black_picture_in_the_place_of_none_is_said(capsys):
+    """WanGP's page offers it: no start image means black frames."""
+    a_task()
+    assert capsys.readouterr().out == ""
+    a_task(image_start=[Image.new("RGB", (8, 8))])
+    assert "starts from black" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("", 40), ("40", 40), ("7", 7), ("-3", 37)])

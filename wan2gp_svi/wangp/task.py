@@ -143,16 +143,19 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
 
 
 def _check_start(given: Mapping[str, Any], mode: Mode, path: str | None) -> None:
-    """Raise `UserError` where a task has nothing to start from."""
+    """Raise `UserError` where a task has nothing to start from; say where it starts from black."""
     if path is None and "L" in (given["image_prompt_type"] or ""):
         raise UserError(
             "There is no video yet to continue: make one first, or choose a start image."
         )
-    if path is None and _no_start(given) and not _anchors(given, mode):
+    if path is not None or not _no_start(given) or _anchors(given, mode):
+        return
+    if not given["image_start"]:
         raise UserError(
-            f"{mode.name} starts from a picture, and there is none (or a black one): give it a"
-            f" start image{'' if mode.motion_frames else ', anchor images'} or a video to continue."
+            f"{mode.name} starts from a picture, and there is none: give it a start image"
+            f"{'' if mode.motion_frames else ', anchor images'} or a video to continue."
         )
+    say("there is no start image: the video starts from black, which is its anchor too")
 
 
 def _no_start(given: Mapping[str, Any]) -> bool:
