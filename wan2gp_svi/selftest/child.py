@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,14 @@ HOOKS = (
 """What the hooks in WanGP call (wan2gp_svi/wangp)."""
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run the pass and end the process: WanGP leaves threads behind."""
+def whole(test: Pass) -> None:
+    """The pass, from beginning to end."""
+    test.start()
+    test.make_all()
+
+
+def main(argv: list[str] | None = None, work: Callable[[Pass], None] | None = None) -> None:
+    """Run the pass, or `work` with it, and end the process: WanGP leaves threads behind."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--wangp", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path)
@@ -48,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     say = _steps(args.out / "console.txt")
     code = 0
     try:
-        Pass(args, say).run()
+        (work or whole)(Pass(args, say))
     except BaseException:
         traceback.print_exc()
         code = 1
@@ -80,8 +87,8 @@ class Pass:
         self.delivered: Any = None
         self.host: dict[str, Any] = {}
 
-    def run(self) -> None:
-        """Start WanGP, then one scenario after the other; what is known is written after each."""
+    def start(self) -> None:
+        """Start WanGP, with recorders."""
         from wan2gp_svi.selftest import host
 
         self.say("start")
@@ -111,6 +118,9 @@ class Pass:
         self.kept = host.no_offload(self.wgp)
         host.give_models(self.wgp, self._load_model)
         self._record_delivered()
+
+    def make_all(self) -> None:
+        """One scenario after the other; what is known is written after each."""
         for scenario in self._scenarios():
             self.say(scenario.title)
             try:
@@ -156,7 +166,11 @@ class Pass:
         from wan2gp_svi.selftest.recording import Recorder, count_encodes
 
         pipe = tiny.tiny_any2v(
-            model_def, device=self.device, dtype=self.dtype, attention=self.args.attention
+            model_def,
+            vae_dim=8,
+            device=self.device,
+            dtype=self.dtype,
+            attention=self._attention(),
         )
         pipe.recorder = Recorder(pipe)
         count_encodes(pipe)
@@ -178,6 +192,11 @@ class Pass:
         self.pipe = pipe
         modules = {"transformer": pipe.model, "transformer2": pipe.model2, "vae": pipe.vae.model}
         return pipe, modules
+
+    def _attention(self) -> str:
+        """The user's attention mode, where it is "auto" the one that WanGP would choose."""
+        mode = self.args.attention
+        return self.wgp.get_auto_attention() if mode == "auto" else mode
 
     def _record_delivered(self) -> None:
         """Keep the frames that WanGP last wrote to a video."""
