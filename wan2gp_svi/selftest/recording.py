@@ -1,6 +1,7 @@
 """Recorders around a tiny pipeline: what each window was given, and what came out of it."""
 
 import time
+from typing import Any
 
 import torch
 
@@ -9,7 +10,9 @@ class Recorder:
     """Records of each generate(): y, noise (first 5-D randn), model calls, latents, frames."""
 
     def __init__(self, pipe):
-        self.pipe, self.windows, self.cur = pipe, [], None
+        self.pipe = pipe
+        self.windows: list[dict] = []
+        self.cur: Any = None
         rec = self
         orig_gen = pipe.generate
 
