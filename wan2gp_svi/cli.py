@@ -124,6 +124,14 @@ def _add_profiles(commands: argparse._SubParsersAction) -> None:
     check.set_defaults(run=_calls("wan2gp_svi.profiles.commands", "check"))
 
 
+def _add_selftest(commands: argparse._SubParsersAction) -> None:
+    test = commands.add_parser("selftest", help="does SVI work in your WanGP, on this machine")
+    test.add_argument("--wangp", metavar="DIR", help="WanGP's folder (else: looked for)")
+    test.add_argument("--json", metavar="FILE", help="write the findings to a file")
+    test.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    test.set_defaults(run=_calls("wan2gp_svi.selftest.commands", "selftest"))
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; its names are fixed."""
     top = argparse.ArgumentParser(
@@ -136,6 +144,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_installer(commands)
+    _add_selftest(commands)
     _add_demo(commands)
     _add_plan(commands)
     _add_redo(commands)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wan2gp_svi import __version__
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.installer import find, hooks, journal, manifest, payload, plan
+from wan2gp_svi.installer import find, hooks, journal, manifest, payload, plan, proof
 from wan2gp_svi.installer import status as condition
 from wan2gp_svi.installer import update as updating
 from wan2gp_svi.installer.find import WanGP
@@ -175,6 +175,10 @@ def _status(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk) 
     report.say(words[found.code])
     for text in (*found.problems, *found.notes):
         report.say(f"- {text}")
+    if found.code != condition.NOT_INSTALLED:
+        passed = proof.load(wangp.root)
+        report.data["selftest"] = None if passed is None else vars(passed)
+        report.say(proof.sentence(passed, wangp))
     if found.code == condition.DAMAGED:
         report.say("To mend it, run the install script (install.bat or install.sh) again.")
     return found.code
@@ -205,6 +209,8 @@ def _update(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk) 
     if updating.requirements(root) != needed:
         report.data["pip"] = updating.pip_line(root)
         report.say(f"It needs other packages now. In WanGP's folder, run: {report.data['pip']}")
+    report.data["selftest"] = proof.COMMAND
+    report.say(f"To see that SVI works with it, run the self-test: {proof.COMMAND}")
     return 0
 
 
