@@ -206,11 +206,11 @@ def _update(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk) 
         )
     report.data["wangp"] = newer.as_json()
     report.say(f"WanGP has been updated to {newer}, and the hooks are in again.")
+    report.data["selftest"] = proof.COMMAND
+    report.say(f"When all is in place, the self-test shows that SVI works with it: {proof.COMMAND}")
     if updating.requirements(root) != needed:
         report.data["pip"] = updating.pip_line(root)
         report.say(f"It needs other packages now. In WanGP's folder, run: {report.data['pip']}")
-    report.data["selftest"] = proof.COMMAND
-    report.say(f"To see that SVI works with it, run the self-test: {proof.COMMAND}")
     return 0
 
 
