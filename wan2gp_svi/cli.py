@@ -95,6 +95,15 @@ def _add_redo(commands: argparse._SubParsersAction) -> None:
     redo.set_defaults(run=_calls("wan2gp_svi.wangp.commands", "redo"))
 
 
+def _add_drift(commands: argparse._SubParsersAction) -> None:
+    drift = commands.add_parser("drift", help="did a long video hold; where not, and what helps")
+    drift.add_argument("video", metavar="VIDEO", help="any video; best one made with SVI")
+    drift.add_argument("--window", type=int, metavar="W", help="frames (default: as it was made)")
+    drift.add_argument("--json", metavar="FILE", help="write all that was measured")
+    drift.add_argument("--plot", metavar="FILE.png", help="draw it, one glance")
+    drift.set_defaults(run=_calls("wan2gp_svi.report.drift_command", "drift"))
+
+
 def _add_lora(commands: argparse._SubParsersAction) -> None:
     lora = commands.add_parser("lora", help="look at LoRA files, or convert them for WanGP")
     actions = lora.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -148,6 +157,7 @@ def parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_plan(commands)
     _add_redo(commands)
+    _add_drift(commands)
     _add_lora(commands)
     _add_profiles(commands)
     return top
