@@ -164,7 +164,7 @@ def test_a_video_goes_on_in_the_other_container_without_a_frame_encoded_again(
     assert writer.converted is None and sums(done)[:30] == sums(source) and in_order(done)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=SHARED)
+@settings(max_examples=8, deadline=None, suppress_health_check=SHARED)
 @given(kept=st.integers(1, 300))
 def test_only_the_first_frames_of_a_video_are_kept(long: Path, tmp_path: Path, kept: int) -> None:
     """All but the few that refer to later ones are copied."""

@@ -66,7 +66,8 @@ def _lasting(container: Any, stream: Any, rate: Fraction) -> Iterator[tuple[Any,
             yield before, ceil((begun + begins) / 2)
         before, begun = frame, begins
     if before is not None:
-        yield before, max(round(begins + (before.duration or 0) * before.time_base * rate), 1)
+        lasts = (getattr(before, "duration", None) or 0) * before.time_base  # PyAV 15 and later
+        yield before, max(round(begins + lasts * rate), 1)
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:

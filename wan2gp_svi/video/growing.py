@@ -124,10 +124,7 @@ def _fragment(
 
 def add_stream(container: Any, like: Any, rate: Fraction) -> Any:
     """A stream in `container` for packets like those of the stream `like`."""
-    if hasattr(container, "add_stream_from_template"):
-        stream = container.add_stream_from_template(like)
-    else:  # PyAV before 14
-        stream = container.add_stream(template=like)
+    stream = container.add_stream_from_template(like, opaque=True)  # as it is: no encoder is opened
     stream.time_base = 1 / rate
     return stream
 

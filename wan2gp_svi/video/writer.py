@@ -119,7 +119,7 @@ class Writer:
         try:
             with whole(target) as part, opened(self._film) as film:
                 self._rewrite(film, part)
-        except (OSError, av.error.FFmpegError) as error:
+        except (OSError, av.error.FFmpegError, UserError, NotAlike) as error:
             if not (target.exists() and target.samefile(self._film)):
                 self.show(target)
             return f"{target} plays, but could not be put into its final form ({error})."
