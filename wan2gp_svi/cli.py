@@ -102,6 +102,29 @@ def _add_profiles(commands: argparse._SubParsersAction) -> None:
     check.set_defaults(run=_calls("wan2gp_svi.profiles.commands", "check"))
 
 
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    train = commands.add_parser("train", help="train a small Wan, and SVI's LoRA for it")
+    actions = train.add_subparsers(dest="action", metavar="ACTION", required=True)
+    base = actions.add_parser("base", help="the model itself; goes on where it was stopped")
+    base.add_argument("--shared-steps", type=int, metavar="N", help="steps of the shared phase")
+    base.add_argument("--expert-steps", type=int, metavar="N", help="steps of either expert")
+    base.set_defaults(run=_calls("wan2gp_svi.train.commands", "base"))
+    svi = actions.add_parser("svi", help="a LoRA by error recycling, of either expert")
+    svi.add_argument("--base", metavar="DIR", help="a folder of train base (default: the bundled)")
+    svi.add_argument("--mode", default="pro", metavar="MODE", help="pro, shot, film, tom, ...")
+    svi.add_argument("--expert", choices=("high", "low", "both"), default="both")
+    svi.add_argument("--steps", type=int, metavar="N", help="steps of either expert")
+    svi.add_argument("--rank", type=int, metavar="R", help="rank, which is also alpha")
+    svi.add_argument(
+        "--reference-only", action="store_true", help="errors in the condition alone (small models)"
+    )
+    svi.set_defaults(run=_calls("wan2gp_svi.train.commands", "svi"))
+    for action in (base, svi):
+        action.add_argument("--out", required=True, metavar="DIR", help="where to write")
+        action.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
+        action.add_argument("--threads", type=int, default=0, metavar="N", help="default: all")
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; its names are fixed."""
     top = argparse.ArgumentParser(
@@ -116,6 +139,7 @@ def parser() -> argparse.ArgumentParser:
     _add_redo(commands)
     _add_lora(commands)
     _add_profiles(commands)
+    _add_train(commands)
     return top
 
 

@@ -1,0 +1,72 @@
+"""`wan2gp-svi train base` and `wan2gp-svi train svi`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from wan2gp_svi.errors import UserError
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""The bundled base model, high.safetensors and low.safetensors."""
+NEEDED = ("torch", "numpy", "safetensors", "PIL", "tqdm", "peft", "accelerate")
+
+
+def _check_packages() -> None:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"Training needs {', '.join(missing)}. Install what it needs with: pip install .[train]"
+        )
+
+
+def _threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count or os.cpu_count() or 1)
+
+
+def base(args: argparse.Namespace) -> int:
+    """Train the base model. `args`: out, seed, shared_steps, expert_steps, threads."""
+    _check_packages()
+    _threads(args.threads)
+    from wan2gp_svi.train import base as training
+
+    recipe = replace(
+        training.Recipe(),
+        seed=args.seed,
+        **{k: v for k in ("shared_steps", "expert_steps") if (v := getattr(args, k)) is not None},
+    )
+    out = Path(args.out)
+    training.train(out, recipe)
+    print(f"trained: {out / 'high.safetensors'} and {out / 'low.safetensors'}")
+    return 0
+
+
+def svi(args: argparse.Namespace) -> int:
+    """Train SVI's LoRA.
+
+    `args`: base, out, mode, expert, steps, rank, seed, reference_only, threads.
+    """
+    _check_packages()
+    _threads(args.threads)
+    from wan2gp_svi.train import base as models
+    from wan2gp_svi.train import svi as training
+
+    folder = Path(args.base) if args.base else WEIGHTS
+    settings = {k: v for k in ("steps", "rank") if (v := getattr(args, k)) is not None}
+    for expert in ("high", "low") if args.expert == "both" else (args.expert,):
+        recipe = training.recipe_of(
+            args.mode,
+            expert=expert,
+            seed=args.seed,
+            reference_only=args.reference_only,
+            **settings,
+        )
+        model = models.load_model(folder / f"{expert}.safetensors")
+        path = training.train(model, recipe, Path(args.out))
+        print(f"trained: {path}")
+    return 0
