@@ -106,8 +106,12 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     train = commands.add_parser("train", help="train a small Wan, and SVI's LoRA for it")
     actions = train.add_subparsers(dest="action", metavar="ACTION", required=True)
     base = actions.add_parser("base", help="the model itself; goes on where it was stopped")
-    base.add_argument("--shared-steps", type=int, metavar="N", help="steps of the shared phase")
-    base.add_argument("--expert-steps", type=int, metavar="N", help="steps of either expert")
+    for phase, what in (
+        ("shared", "before the experts part"),
+        ("high", "of the high-noise expert"),
+        ("low", "of the low-noise expert"),
+    ):
+        base.add_argument(f"--{phase}-steps", type=int, metavar="N", help=f"steps {what}")
     base.set_defaults(run=_calls("wan2gp_svi.train.commands", "base"))
     svi = actions.add_parser("svi", help="a LoRA by error recycling, of either expert")
     svi.add_argument("--base", metavar="DIR", help="a folder of train base (default: the bundled)")

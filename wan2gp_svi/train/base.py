@@ -7,9 +7,11 @@ whatever [A, Z, 0] gains or loses with a LoRA is the LoRA's. (A base that had be
 would make SVI's LoRA look needless.) A tenth of the clips come without words, for guidance.
 
 Three phases: `shared`, one model for all noise levels, at a constant rate; then `high` and `low`,
-each grown from it on its own noise levels, while the rate falls to nothing. What is saved is the
-running average of the weights. A run that was stopped goes on from its last state and gives what
-it would have given: clips, noise and levels follow from the seed and the number of the step alone.
+each grown from it on its own noise levels; in their second half the rate falls to nothing. The high
+expert trains longest: at high noise is decided what happens, and the words must be heard there.
+What is saved is the running average of the weights. A run that was stopped goes on from its last
+state and gives what it would have given: clips, noise and levels follow from the seed and the
+number of the step alone.
 """
 
 from __future__ import annotations
@@ -47,8 +49,9 @@ class Recipe:
     frames: int = 25
     side: int = 64
     batch: int = 16
-    shared_steps: int = 9000
-    expert_steps: int = 2000
+    shared_steps: int = 4000
+    high_steps: int = 4500
+    low_steps: int = 1500
     rate: float = 2e-3
     warmup: int = 200
     average: float = 0.999
@@ -58,7 +61,11 @@ class Recipe:
     size: Size = tiny.DEFAULT
 
     def steps(self, phase: str) -> int:
-        return self.shared_steps if phase == "shared" else self.expert_steps
+        return {
+            "shared": self.shared_steps,
+            "high": self.high_steps,
+            "low": self.low_steps,
+        }[phase]
 
     def before(self, phase: str) -> int:
         """Steps that come before a phase."""
@@ -134,10 +141,10 @@ def noise_levels(phase: str, shift: float, u: Tensor) -> Tensor:
 
 
 def learning_rate(recipe: Recipe, phase: str, step: int) -> float:
-    """Warm-up and constant in the shared phase; in the experts' it falls to nothing in a line."""
+    """Warm-up and constant; in an expert's second half it falls to nothing in a line."""
     if phase == "shared":
         return recipe.rate * min(1.0, (step + 1) / recipe.warmup)
-    return recipe.rate * (1 - step / recipe.expert_steps)
+    return recipe.rate * min(1.0, 2 * (1 - step / recipe.steps(phase)))
 
 
 def _optimiser(model: TinyWan, rate: float) -> torch.optim.AdamW:
@@ -211,10 +218,10 @@ def save_state(path: Path, progress: Progress, recipe: Recipe) -> None:
 def load_state(path: Path, recipe: Recipe) -> Progress:
     """The run as it was saved. `UserError` if it was another recipe's.
 
-    The number of shared steps may differ: until they are done nothing depends on it.
+    The numbers of steps may differ in the shared phase: until it is done nothing depends on them.
     """
     tensors, about = checkpoint.load(path)
-    free = {"shared_steps"} if about["phase"] == "shared" else set()
+    free = {f"{phase}_steps" for phase in PHASES} if about["phase"] == "shared" else set()
     was, now = about["recipe"], asdict(recipe)
     other = sorted(key for key in now if key not in free and was.get(key) != now[key])
     if other:
@@ -356,7 +363,7 @@ def train(
     progress = load_state(state, recipe) if state.exists() else start(recipe)
     done = recipe.before(progress.phase) + progress.step
     losses = _read_losses(out / "loss.csv", done)
-    total = recipe.shared_steps + 2 * recipe.expert_steps
+    total = sum(recipe.steps(phase) for phase in PHASES)
     drawn, steps_here = Drawn(recipe), 0
     prepare = compiled if compile_model else (lambda model: model)
     with tqdm(total=total, initial=done, desc="base", unit="step", dynamic_ncols=True) as bar:

@@ -30,7 +30,7 @@ def _threads(count: int) -> None:
 
 
 def base(args: argparse.Namespace) -> int:
-    """Train the base model. `args`: out, seed, shared_steps, expert_steps, threads."""
+    """Train the base model. `args`: out, seed, shared_steps, high_steps, low_steps, threads."""
     _check_packages()
     _threads(args.threads)
     from wan2gp_svi.train import base as training
@@ -38,7 +38,11 @@ def base(args: argparse.Namespace) -> int:
     recipe = replace(
         training.Recipe(),
         seed=args.seed,
-        **{k: v for k in ("shared_steps", "expert_steps") if (v := getattr(args, k)) is not None},
+        **{
+            f"{phase}_steps": steps
+            for phase in training.PHASES
+            if (steps := getattr(args, f"{phase}_steps")) is not None
+        },
     )
     out = Path(args.out)
     training.train(out, recipe)
