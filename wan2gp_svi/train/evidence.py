@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from tqdm import tqdm
 
-from wan2gp_svi.svi.conditioning import condition, pro_latents
+from wan2gp_svi.svi.carry import Carry, condition_window, delivered, kept, left_by
+from wan2gp_svi.svi.modes import MODES
+from wan2gp_svi.svi.windows import Chain, Size, Window, plan
 from wan2gp_svi.train import flow, measure, tiny, words, world
 from wan2gp_svi.train.tiny import TinyWan
 from wan2gp_svi.train.world import SIDE, SPEED, WAYS
@@ -28,19 +30,18 @@ from wan2gp_svi.train.world import SIDE, SPEED, WAYS
 FRAMES, STEPS = 25, 10
 FILM_SEED = 2_000_003
 """Scenes of this seed are never trained on."""
-SEED_STEP = 42
 SHOWN = 2
 """Films of which the picture shows frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of chaining. `by`: "last frame" or "latents"; `lora`: with SVI's; `one_seed`: the
-    same noise in every window; `late`: the second window gets no motion latents, as in v12.60's own
-    sliding windows."""
+    """One way of chaining. `mode`: of svi/modes.py ("tom" without a LoRA is what any i2v model does
+    that goes on from its last frame); `lora`: with SVI's; `one_seed`: the same noise in every
+    window; `late`: the second window gets no motion latents, as in v12.60's own windows."""
 
     name: str
-    by: str = "latents"
+    mode: str = "pro"
     lora: bool = True
     motion_latents: int = 1
     anchor_strength: float = 1.0
@@ -49,7 +50,7 @@ class Way:
 
 
 WAYS_COMPARED = {
-    "a": Way("base model, chained on its last frame", by="last frame", lora=False),
+    "a": Way("base model, chained on its last frame", mode="tom", lora=False),
     "b": Way("SVI's conditioning, no LoRA", lora=False),
     "c": Way("SVI's conditioning and LoRA"),
     "d": Way("as c, window 2 without motion latents, one seed", one_seed=True, late=True),
@@ -57,7 +58,7 @@ WAYS_COMPARED = {
     "e-two": Way("as c, 2 motion latents", motion_latents=2),
     "e-0.8": Way("as c, anchor strength 0.8", anchor_strength=0.8),
     "e-1.2": Way("as c, anchor strength 1.2", anchor_strength=1.2),
-    "a-lora": Way("with the LoRA, chained on the last frame", by="last frame"),
+    "a-lora": Way("with the LoRA, chained on the last frame", mode="tom"),
 }
 
 
@@ -96,37 +97,35 @@ def film(number: int, windows: int, adds: int = 20) -> Film:
     return Film(scene, start, tuple(moves))
 
 
-def conditions(
-    way: Way, window: int, anchors: Tensor, latents: Tensor | None, videos: Tensor | None
-) -> Tensor:
-    """y (B, 20, T, h, w) of a window (from 0), from what the window before left."""
-    total = (FRAMES - 1) // 4 + 1
+def planned(way: Way, windows: int, seed: int) -> list[Window]:
+    """The plan of a chain of so many windows (svi/windows.py)."""
+    size = Size(FRAMES, way.motion_latents, motion_frames=MODES[way.mode].motion_frames)
+    chain = Chain(size, seed=seed, seeds="same" if way.one_seed else "new", anchors=1)
+    return plan(FRAMES + (windows - 1) * size.adds, chain)
+
+
+def conditions(way: Way, window: Window, carries: Sequence[Carry], starts: Tensor) -> Tensor:
+    """y (B, 20, T, h, w) of a window of each chain; starts: the start images (B, 3, 1, H, W)."""
     ys = []
-    for i, anchor in enumerate(anchors):
-        if way.by == "last frame" and videos is not None:
-            anchor = tiny.encode(videos[i : i + 1, :, -1:])[0]
-        given = None
-        if way.by == "latents" and latents is not None and not (way.late and window == 1):
-            given = latents[i, :, -way.motion_latents :]
-        ys.append(condition(pro_latents(anchor, given, total, way.anchor_strength), FRAMES))
+    for carry, start in zip(carries, starts, strict=True):
+        y = condition_window(carry, window, _encode, _always(start))
+        if way.late and window.number == 2:
+            y[tiny.MASK :, 1:] = 0
+        ys.append(y)
     return torch.stack(ys)
 
 
-def dropped(way: Way, window: int) -> int:
-    """Leading frames of a window that repeat what is known."""
-    if window == 0:
-        return 0
-    if way.by == "last frame" or (way.late and window == 1):
-        return 1
-    return 1 + 4 * way.motion_latents
+def _always(start: Tensor) -> Callable[[int], Tensor]:
+    """One picture for every number: a chain with one anchor, its start image."""
+    return lambda _number: start
+
+
+def _encode(video: Tensor) -> Tensor:
+    return tiny.encode(video[None])[0]
 
 
 def chain(
-    way: Way,
-    films: Sequence[Film],
-    windows: int,
-    experts: tuple[TinyWan, TinyWan],
-    seed: int = 0,
+    way: Way, films: Sequence[Film], windows: int, experts: tuple[TinyWan, TinyWan], seed: int = 0
 ) -> tuple[list[dict[str, float]], Tensor]:
     """Make the films window by window and measure each window.
 
@@ -134,58 +133,57 @@ def chain(
     window of the first films, (windows, films, 3, H, W).
     """
     high, low = experts
-    anchors = tiny.encode(
-        world.draw([f.scene for f in films], np.array([[f.start.row()] for f in films]))
-    )
+    starts = world.draw([f.scene for f in films], np.array([[f.start.row()] for f in films]))
     grounds = [measure.ground_of(f.scene, 64) for f in films]
-    latents = videos = None
-    rows = []
-    lasts: list[Tensor] = []
-    for window in tqdm(range(windows), desc=way.name, unit="window", dynamic_ncols=True):
-        y = conditions(way, window, anchors, latents, videos)
-        noise = torch.stack(
-            [
-                torch.randn(
-                    16,
-                    *y.shape[2:],
-                    generator=torch.Generator().manual_seed(
-                        seed + 1000 * i + (0 if way.one_seed else SEED_STEP * window)
-                    ),
-                )
-                for i in range(len(films))
-            ]
-        )
-        text = words.encode_all([f.prompt(window) for f in films])
+    plans = [planned(way, windows, seed + 1000 * i) for i in range(len(films))]
+    size = Size(FRAMES, way.motion_latents, motion_frames=MODES[way.mode].motion_frames)
+    carries = [Carry(Chain(size, anchors=1), MODES[way.mode], way.anchor_strength) for _ in films]
+    before: list[Tensor] = []
+    rows, lasts = [], []
+    for number in tqdm(range(windows), desc=way.name, unit="window", dynamic_ncols=True):
+        window = plans[0][number]
+        y = conditions(way, window, carries, starts)
+        noise = torch.stack([_noise(p[number].seed, y.shape[2:]) for p in plans])
+        text = words.encode_all([f.prompt(number) for f in films])
         with torch.autocast("cpu", torch.bfloat16):
             made = flow.denoise(high, low, noise, text, y, STEPS).float()
         frames = tiny.decode(made)
-        new = frames[:, :, dropped(way, window) :]
         figures = []
-        for i, f in enumerate(films):
-            seen = measure.look(new[i], f.scene, f.start.colour, f.start.radius, grounds[i])
-            join = math.nan
-            if videos is not None:
-                join = measure.seam(videos[i, :, -9:], new[i, :, :9])
-            figures.append(
-                {
-                    "background": seen.background,
-                    "sharpness": seen.sharpness,
-                    "saturation": seen.saturation,
-                    "present": seen.present,
-                    "colour": seen.colour,
-                    "seam": join,
-                    "obeys": obeys(seen.places, f.moves[window], new.shape[2]),
-                }
-            )
-        rows.append(
-            {
-                "window": float(window + 1),
-                **{key: float(np.nanmean([x[key] for x in figures])) for key in figures[0]},
-            }
-        )
+        for i, film_ in enumerate(films):
+            last = made[i, :, kept(window, size.motion_latents)]
+            carries[i].left = left_by(carries[i], window, last, frames[i])
+            new = delivered(window, frames[i])
+            figures.append(_figures(film_, number, new, before[i] if before else None, grounds[i]))
+        before = [delivered(window, video)[:, -9:] for video in frames]
         lasts.append(frames[:SHOWN, :, -1])
-        latents, videos = made, new
+        means = {key: _mean([f[key] for f in figures]) for key in figures[0]}
+        rows.append({"window": float(number + 1), **means})
     return rows, torch.stack(lasts)
+
+
+def _noise(seed: int, shape: Sequence[int]) -> Tensor:
+    return torch.randn(tiny.CHANNELS, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _figures(
+    film_: Film, window: int, new: Tensor, before: Tensor | None, ground: Tensor
+) -> dict[str, float]:
+    start = film_.start
+    seen = measure.look(new, film_.scene, start.colour, start.radius, ground)
+    return {
+        "background": seen.background,
+        "sharpness": seen.sharpness,
+        "saturation": seen.saturation,
+        "present": seen.present,
+        "colour": seen.colour,
+        "seam": math.nan if before is None else measure.seam(before, new[:, :9]),
+        "obeys": obeys(seen.places, film_.moves[window], new.shape[1]),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [v for v in values if not math.isnan(v)]
+    return math.fsum(known) / len(known) if known else math.nan
 
 
 def obeys(places: np.ndarray, side: str, frames: int) -> float:
@@ -215,9 +213,9 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
             f"| {key} | {WAYS_COMPARED[key].name} | {second['background']:.4f} |"
             f" {last['background']:.4f} | {last['background'] / second['background']:.2f} |"
             f" {last['sharpness']:.2f} | {last['saturation']:.2f} |"
-            f" {np.mean([r['present'] for r in rows[-5:]]):.2f} |"
-            f" {np.mean([r['obeys'] for r in rows]):.2f} |"
-            f" {np.nanmean([r['seam'] for r in rows]):.2f} |"
+            f" {_mean([r['present'] for r in rows[-5:]]):.2f} |"
+            f" {_mean([r['obeys'] for r in rows]):.2f} |"
+            f" {_mean([r['seam'] for r in rows]):.2f} |"
         )
     return "\n".join(lines)
 

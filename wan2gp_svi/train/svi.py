@@ -33,7 +33,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.conditioning import MODES, Mode, condition, padded_video, pro_latents
+from wan2gp_svi.svi.conditioning import condition, padded_video, pro_latents
+from wan2gp_svi.svi.modes import MODES, Mode
 from wan2gp_svi.train import base, checkpoint, error_bank, flow, tiny, words, world
 from wan2gp_svi.train.error_bank import Bank, Odds
 from wan2gp_svi.train.tiny import TinyWan
