@@ -50,7 +50,7 @@ class Recipe:
     side: int = 64
     batch: int = 16
     shared_steps: int = 4000
-    high_steps: int = 4500
+    high_steps: int = 8500
     low_steps: int = 1500
     rate: float = 2e-3
     warmup: int = 200
@@ -221,7 +221,8 @@ def load_state(path: Path, recipe: Recipe) -> Progress:
     The numbers of steps may differ in the shared phase: until it is done nothing depends on them.
     """
     tensors, about = checkpoint.load(path)
-    free = {f"{phase}_steps" for phase in PHASES} if about["phase"] == "shared" else set()
+    shared = about["phase"] == "shared" and about["step"] <= recipe.shared_steps
+    free = {f"{phase}_steps" for phase in PHASES} if shared else set()
     was, now = about["recipe"], asdict(recipe)
     other = sorted(key for key in now if key not in free and was.get(key) != now[key])
     if other:
@@ -269,16 +270,25 @@ def averaged(progress: Progress, recipe: Recipe) -> TinyWan:
     return model.eval().requires_grad_(False)
 
 
-def sample_sheet(model: TinyWan, recipe: Recipe, path: Path, count: int = 6) -> float:
-    """Write a picture: each unseen clip's truth above what the model makes of its first frame.
+def experts(out: Path, progress: Progress, recipe: Recipe) -> tuple[TinyWan, TinyWan]:
+    """High- and low-noise expert as they are by now; the shared model is one until it has grown."""
+    now = averaged(progress, recipe)
+    if progress.phase == "shared":
+        return now, now
+    if progress.phase == "low":
+        return load_model(out / "high.safetensors"), now
+    return now, averaged(load_state(out / "shared.safetensors", recipe), recipe)
+
+
+def sample_sheet(high: TinyWan, low: TinyWan, recipe: Recipe, path: Path, count: int = 6) -> float:
+    """Write a picture: each unseen clip's truth above what the experts make of its first frame.
 
     Returns the peak signal-to-noise ratio in dB of the last latent's frames against the truth.
     """
     z, texts = clips(TRIAL_SEED, 0, count, recipe.frames, recipe.side)
     noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(TRIAL_SEED))
-    made = flow.denoise(
-        model, model, noise, words.encode_all(texts), first_frame_y(z, recipe.frames)
-    )
+    y = first_frame_y(z, recipe.frames)
+    made = flow.denoise(high, low, noise, words.encode_all(texts), y)
     truth, seen = tiny.decode(z), tiny.decode(made)
     rows = torch.stack([truth, seen], dim=1).flatten(0, 1)[:, :, ::4]
     strip = rows.permute(0, 3, 2, 4, 1).flatten(0, 1).flatten(1, 2)
@@ -372,6 +382,7 @@ def train(
             while progress.step < recipe.steps(progress.phase):
                 if stop_after is not None and steps_here >= stop_after:
                     save_state(state, progress, recipe)
+                    _write_losses(losses, out / "loss.csv")
                     return False
                 began = time.monotonic()
                 recent.append(train_step(progress, recipe, drawn, velocity))
@@ -388,7 +399,7 @@ def train(
                     _write_losses(losses, out / "loss.csv")
                     loss_curve(losses, out / "loss.png")
                     sheet = out / "samples" / f"{progress.phase}-{position:06d}.png"
-                    decibel = sample_sheet(averaged(progress, recipe), recipe, sheet)
+                    decibel = sample_sheet(*experts(out, progress, recipe), recipe, sheet)
                     bar.write(f"step {position}: loss {losses[-1][2]:.3f}, {decibel:.1f} dB")
             if progress.phase == "shared":
                 save_state(shared_state, progress, recipe)

@@ -255,6 +255,7 @@ def train(
     sample: Callable[[Recipe, int], Sample] = sample_of,
     every: int = 25,
     state_every: int = 200,
+    compile_model: bool = True,
     stop_after: int | None = None,
 ) -> Path | None:
     """Train the LoRA of one expert into folder `out`, or go on with what is there.
@@ -271,7 +272,9 @@ def train(
     losses: list[tuple[int, float]] = []
     if state.exists():
         bank, done, losses = _load_state(state, recipe, lora, optimiser)
-    velocity, optimiser = accelerator.prepare(base.compiled(model), optimiser)
+    velocity, optimiser = accelerator.prepare(
+        base.compiled(model) if compile_model else model, optimiser
+    )
     rank, world_size = accelerator.process_index, accelerator.num_processes
     bar = tqdm(
         total=recipe.steps,

@@ -191,9 +191,17 @@ class Told:
     spans: tuple[tuple[int, int, str, str, str], ...]
 
     def words(self, first: int = 0, stop: int | None = None) -> str:
-        """What happens in frames first..stop-1, in plain words; parts under 3 frames go unsaid."""
+        """What happens in frames first..stop-1, in plain words; parts under 3 frames go unsaid.
+
+        If all are so short, the longest are said.
+        """
         stop = len(self.rows) if stop is None else stop
-        seen = [s for s in self.spans if min(s[1], stop) - max(s[0], first + 1) >= 3]
+
+        def frames(span: tuple[int, int, str, str, str]) -> int:
+            return min(span[1], stop) - max(span[0], first + 1)
+
+        longest = max(frames(span) for span in self.spans)
+        seen = [span for span in self.spans if frames(span) >= min(3, longest)]
         return sentence(self.scene, [s[2] for s in seen], seen[0][3], seen[-1][4])
 
     def window(self, first: int, frames: int) -> np.ndarray:
