@@ -123,9 +123,17 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "--reference-only", action="store_true", help="errors in the condition alone (small models)"
     )
     svi.set_defaults(run=_calls("wan2gp_svi.train.commands", "svi"))
-    for action in (base, svi):
+    evidence = actions.add_parser("evidence", help="measure long chains against the truth")
+    evidence.add_argument("ways", nargs="+", metavar="WAY", help="a, b, c, d, e-..., or timed")
+    evidence.add_argument("--base", metavar="DIR", help="a folder of train base (default: ours)")
+    evidence.add_argument("--lora", metavar="DIR", help="a folder of train svi (default: ours)")
+    evidence.add_argument("--windows", type=int, default=50, metavar="K", help="default 50")
+    evidence.add_argument("--scenes", type=int, default=16, metavar="N", help="default 16")
+    evidence.set_defaults(run=_calls("wan2gp_svi.train.commands", "evidence"))
+    for action in (base, svi, evidence):
         action.add_argument("--out", required=True, metavar="DIR", help="where to write")
-        action.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
+        if action is not evidence:
+            action.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
         action.add_argument("--threads", type=int, default=0, metavar="N", help="default: all")
 
 

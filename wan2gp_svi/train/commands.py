@@ -62,7 +62,7 @@ def svi(args: argparse.Namespace) -> int:
 
     folder = Path(args.base) if args.base else WEIGHTS
     settings = {k: v for k in ("steps", "rank") if (v := getattr(args, k)) is not None}
-    for expert in ("high", "low") if args.expert == "both" else (args.expert,):
+    for expert in ("low", "high") if args.expert == "both" else (args.expert,):
         recipe = training.recipe_of(
             args.mode,
             expert=expert,
@@ -73,4 +73,39 @@ def svi(args: argparse.Namespace) -> int:
         model = models.load_model(folder / f"{expert}.safetensors")
         path = training.train(model, recipe, Path(args.out))
         print(f"trained: {path}")
+    return 0
+
+
+def evidence(args: argparse.Namespace) -> int:
+    """Measure chains, or timed prompts. `args`: base, lora, out, windows, scenes, ways, threads."""
+    _check_packages()
+    _threads(args.threads)
+    from wan2gp_svi.train import base as models
+    from wan2gp_svi.train import evidence as chains
+    from wan2gp_svi.train import svi as training
+    from wan2gp_svi.train import timed
+
+    unknown = [way for way in args.ways if way not in (*chains.WAYS_COMPARED, "timed")]
+    if unknown:
+        names = ", ".join((*chains.WAYS_COMPARED, "timed"))
+        raise UserError(f"There is no way {', '.join(unknown)}; there are {names}.")
+    folder, loras = (Path(d) if d else WEIGHTS for d in (args.base, args.lora))
+    high, low = (models.load_model(folder / f"{e}.safetensors") for e in ("high", "low"))
+    with_lora = None
+    if any(way != "timed" and chains.WAYS_COMPARED[way].lora for way in args.ways):
+        with_lora = tuple(
+            training.load_lora(model, loras / f"svi-pro-{e}-noise.safetensors")
+            for model, e in ((high, "high"), (low, "low"))
+        )
+    out = Path(args.out)
+    ways = [way for way in args.ways if way != "timed"]
+    if ways:
+        print(
+            chains.compare(ways, (high, low), with_lora, out, args.windows, args.scenes)  # type: ignore[arg-type]
+        )
+    if "timed" in args.ways:
+        table = timed.compare((high, low), args.scenes)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "timed.md").write_text(table + "\n")
+        print(table)
     return 0

@@ -156,7 +156,7 @@ def chain(
             figures.append(_figures(film_, number, new, before[i] if before else None, grounds[i]))
         before = [delivered(window, video)[:, -9:] for video in frames]
         lasts.append(frames[:SHOWN, :, -1])
-        means = {key: _mean([f[key] for f in figures]) for key in figures[0]}
+        means = {key: mean_of([f[key] for f in figures]) for key in figures[0]}
         rows.append({"window": float(number + 1), **means})
     return rows, torch.stack(lasts)
 
@@ -181,7 +181,7 @@ def _figures(
     }
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean_of(values: Sequence[float]) -> float:
     known = [v for v in values if not math.isnan(v)]
     return math.fsum(known) / len(known) if known else math.nan
 
@@ -213,9 +213,9 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
             f"| {key} | {WAYS_COMPARED[key].name} | {second['background']:.4f} |"
             f" {last['background']:.4f} | {last['background'] / second['background']:.2f} |"
             f" {last['sharpness']:.2f} | {last['saturation']:.2f} |"
-            f" {_mean([r['present'] for r in rows[-5:]]):.2f} |"
-            f" {_mean([r['obeys'] for r in rows]):.2f} |"
-            f" {_mean([r['seam'] for r in rows]):.2f} |"
+            f" {mean_of([r['present'] for r in rows[-5:]]):.2f} |"
+            f" {mean_of([r['obeys'] for r in rows]):.2f} |"
+            f" {mean_of([r['seam'] for r in rows]):.2f} |"
         )
     return "\n".join(lines)
 

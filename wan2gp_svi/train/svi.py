@@ -11,7 +11,9 @@ The condition's error goes where a chain's errors come from: in Pro on the motio
 anchor is a clean image in every window; in the other modes on the first k latents, the motion
 frames and what is encoded behind them. With `reference_only` (small models, V#79) there is that
 error and no other. Rank is alpha, on q, k, v, o and both layers of the feed-forward part. The loss
-is weighted by a bell over the time steps. High- and low-noise expert have LoRAs of their own.
+is weighted by a bell over the time steps. High- and low-noise expert have LoRAs of their own; what
+the one got wrong serves as condition errors for the other, if both are trained into one folder:
+E_y comes from all grids, and what a chain hands over has been through both. Train low first.
 
 The loop is accelerate's, the LoRA peft's. Sources: error_bank.py; `train_svi.py`,
 `scripts/train/*.sh`, `schedulers/flow_match.py` of vita-epfl/Stable-Video-Infinity. The training
@@ -50,7 +52,8 @@ CONDITION_LATENTS = 3
 class Recipe:
     """All that a LoRA depends on, besides the base model.
 
-    `opening`: how many of Pro's samples are first windows, [A, 0, ...]. `capacity`: errors a grid.
+    `opening`: how many of Pro's samples are first windows, [A, 0, ...]. `capacity`: errors a grid
+    (the authors' 500 would be 1.4 GB here). The rate falls in the second half, as the base's does.
     """
 
     mode: str = "pro"
@@ -68,7 +71,7 @@ class Recipe:
     wordless: float = 0.1
     odds: Odds = error_bank.AUTHORS
     reference_only: bool = False
-    capacity: int = error_bank.CAPACITY
+    capacity: int = 50
 
 
 def recipe_of(mode: str, **settings: object) -> Recipe:
@@ -254,7 +257,7 @@ def train(
     about: dict[str, object] | None = None,
     sample: Callable[[Recipe, int], Sample] = sample_of,
     every: int = 25,
-    state_every: int = 200,
+    state_every: int = 500,
     compile_model: bool = True,
     stop_after: int | None = None,
 ) -> Path | None:
@@ -268,7 +271,7 @@ def train(
     optimiser = torch.optim.AdamW(lora.values(), lr=recipe.rate, weight_decay=0.01)
     state = out / f"{recipe.mode}-{recipe.expert}.state.safetensors"
     target = out / f"svi-{recipe.mode}-{recipe.expert}-noise.safetensors"
-    bank, done = Bank(recipe.capacity), 0
+    bank, done = _others_bank(out, recipe), 0
     losses: list[tuple[int, float]] = []
     if state.exists():
         bank, done, losses = _load_state(state, recipe, lora, optimiser)
@@ -289,6 +292,8 @@ def train(
         if stop_after is not None and iteration - done >= stop_after:
             _save_state(state, recipe, lora, optimiser, bank, iteration, losses)
             return None
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate * min(1.0, 2 * (1 - iteration / recipe.steps))
         generator = torch.Generator().manual_seed(
             (recipe.seed * 10_000_019 + iteration) * 1009 + rank
         )
@@ -337,8 +342,23 @@ def train(
     bar.close()
     if accelerator.is_main_process:
         save_lora(target, lora, recipe, {**(about or {}), "losses": losses})
+        checkpoint.save(_bank_file(out, recipe), error_bank.tensors_of(bank), {})
         state.unlink(missing_ok=True)
     return target
+
+
+def _bank_file(out: Path, recipe: Recipe) -> Path:
+    return out / f"{recipe.mode}-{recipe.expert}.bank.safetensors"
+
+
+def _others_bank(out: Path, recipe: Recipe) -> Bank:
+    """A bank that begins with the latent errors of the other expert, if it has been trained."""
+    other = replace(recipe, expert="low" if recipe.expert == "high" else "high")
+    if not _bank_file(out, other).exists():
+        return Bank(recipe.capacity)
+    tensors, _ = checkpoint.load(_bank_file(out, other))
+    latent = {name: held for name, held in tensors.items() if name.startswith("latent")}
+    return error_bank.bank_of(latent, recipe.capacity)
 
 
 def _save_state(path, recipe, lora, optimiser, bank, step, losses) -> None:
