@@ -46,10 +46,13 @@ def ground_of(scene: Scene, side: int, camera: tuple[float, float] = (0.0, 0.0))
 def find_object(frames: Tensor, ground: Tensor, colour: str) -> Tensor:
     """Where the object's colour is nearer than the ground's, (F, H, W) of truth values."""
     away = (frames - ground[:, None]).abs().mean(dim=0) / 2
-    shades = torch.tensor(COLOURS[colour])[:, None] * torch.tensor(SHADES)
-    shades = 2 * shades - 1
-    near = (frames[:, None] - shades[:, :, None, None, None]).abs().mean(dim=0).amin(dim=0) / 2
-    return (near < away) & (away > 0.08)
+    return (distance(frames, colour) < away) & (away > 0.08)
+
+
+def distance(frames: Tensor, colour: str) -> Tensor:
+    """How far each pixel is from a colour in its nearest shade, (F, H, W) in 0..1."""
+    shades = 2 * torch.tensor(COLOURS[colour])[:, None] * torch.tensor(SHADES) - 1
+    return (frames[:, None] - shades[:, :, None, None, None]).abs().mean(dim=0).amin(dim=0) / 2
 
 
 def look(frames: Tensor, scene: Scene, colour: str, radius: float, ground: Tensor) -> Seen:

@@ -73,7 +73,7 @@ def weights(way: str, latents: int) -> Tensor:
     f = torch.arange(latents, dtype=torch.float32)
     if way.startswith("soft"):
         width = int(way.split()[1])
-        return ((f - CHANGE + 0.5 + width / 2) / (width + 1)).clamp(0, 1)
+        return ((f - CHANGE + width // 2 + 1) / (width + 1)).clamp(0, 1)
     hard = (f >= CHANGE).float()
     return hard * 0.75 if way == "kept" else hard
 
@@ -122,6 +122,7 @@ def made(
 ) -> Tensor:
     """Latents (1, 16, T, h, w) of a clip whose change is told in a way."""
     latents = z.shape[2]
+    attend: Attend
     if way == "then":
         text, attend = words.encode(clip.both)[None], softmax_attention
     elif way == "relay":
@@ -152,10 +153,13 @@ def judge(clip: Change, video: Tensor, ground: Tensor) -> dict[str, float]:
         progress = (places - places[: at + 1][-1]) @ way
         goal = float((rows[-1, :2] - rows[at, :2]) @ way)
     elif clip.kind == "colour":
-        old = measure.find_object(video, ground, colour).flatten(1).sum(dim=1).numpy()
-        new = measure.find_object(video, ground, _name(after)).flatten(1).sum(dim=1).numpy()
-        progress, goal = new / np.maximum(new + old, 1), 1.0
-        places = measure.look(video, scene, _name(after), radius, ground).places
+        turned = _name(after)
+        either = measure.find_object(video, ground, colour)
+        either |= measure.find_object(video, ground, turned)
+        new = either & (measure.distance(video, turned) < measure.distance(video, colour))
+        counts = [mask.flatten(1).sum(dim=1).numpy() for mask in (new, either)]
+        share = counts[0] / np.maximum(counts[1], 1)
+        progress, goal = share - share[0], max(1.0 - float(share[0]), 0.1)
     else:
         area = measure.find_object(video, ground, colour).flatten(1).sum(dim=1).numpy()
         progress = np.sqrt(area / max(float(area[0]), 1.0)) - 1
