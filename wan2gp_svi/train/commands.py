@@ -12,6 +12,8 @@ from wan2gp_svi.errors import UserError
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The bundled base model, high.safetensors and low.safetensors."""
+OTHERS = ("window", "timed")
+"""What `train evidence` measures besides chains: a single window, timed prompts."""
 NEEDED = ("torch", "numpy", "safetensors", "PIL", "tqdm", "peft", "accelerate")
 
 
@@ -85,24 +87,26 @@ def evidence(args: argparse.Namespace) -> int:
     from wan2gp_svi.train import svi as training
     from wan2gp_svi.train import timed
 
-    unknown = [way for way in args.ways if way not in (*chains.WAYS_COMPARED, "timed")]
+    unknown = [way for way in args.ways if way not in (*chains.WAYS_COMPARED, *OTHERS)]
     if unknown:
-        names = ", ".join((*chains.WAYS_COMPARED, "timed"))
+        names = ", ".join((*chains.WAYS_COMPARED, *OTHERS))
         raise UserError(f"There is no way {', '.join(unknown)}; there are {names}.")
     folder, loras = (Path(d) if d else WEIGHTS for d in (args.base, args.lora))
     high, low = (models.load_model(folder / f"{e}.safetensors") for e in ("high", "low"))
     with_lora = None
-    if any(way != "timed" and chains.WAYS_COMPARED[way].lora for way in args.ways):
+    if any(way not in OTHERS and chains.WAYS_COMPARED[way].lora for way in args.ways):
         with_lora = tuple(
             training.load_lora(model, loras / f"svi-pro-{e}-noise.safetensors")
             for model, e in ((high, "high"), (low, "low"))
         )
     out = Path(args.out)
-    ways = [way for way in args.ways if way != "timed"]
+    ways = [way for way in args.ways if way not in OTHERS]
     if ways:
         print(
             chains.compare(ways, (high, low), with_lora, out, args.windows, args.scenes)  # type: ignore[arg-type]
         )
+    if "window" in args.ways:
+        print(chains.one_window((high, low), args.scenes))
     if "timed" in args.ways:
         table = timed.compare((high, low), args.scenes)
         out.mkdir(parents=True, exist_ok=True)

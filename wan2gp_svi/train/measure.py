@@ -23,12 +23,16 @@ SHADES = (0.64, 0.82, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Figures of some frames. `background`: mean absolute error of the ground; `sharpness`: its
-    variance of the Laplacian, `saturation`: its mean saturation, both over the truth's; `present`:
-    in how many frames an object of the right colour and size is found; `colour`: its colour's mean
-    absolute error; `places` (F, 2): where it is, NaN where it is not."""
+    """Figures of some frames.
+
+    `background`: mean absolute error of the ground, `decibel`: its peak signal-to-noise ratio;
+    `sharpness`: its variance of the Laplacian, `saturation`: its mean saturation, both over the
+    truth's; `present`: in how many frames an object of the right colour and size is found;
+    `colour`: its colour's mean absolute error; `places` (F, 2): where it is, NaN where it is not.
+    """
 
     background: float
+    decibel: float
     sharpness: float
     saturation: float
     present: float
@@ -73,6 +77,8 @@ def look(frames: Tensor, scene: Scene, colour: str, radius: float, ground: Tenso
     open_ = ~hidden
     error = (frames - ground[:, None]).abs().mean(dim=0) / 2
     background = float((error * open_).sum() / open_.sum().clamp(min=1))
+    squares = ((frames - ground[:, None]) / 2).square().mean(dim=0)
+    noise = (squares * open_).sum() / open_.sum().clamp(min=1)
     truth = ground[:, None].expand_as(frames)
     places[~there] = float("nan")
     rgb = (frames * weight).sum(dim=(2, 3)) / total  # (3, F)
@@ -80,6 +86,7 @@ def look(frames: Tensor, scene: Scene, colour: str, radius: float, ground: Tenso
     colours = (rgb - aim).abs().mean(dim=0)[there] / 2
     return Seen(
         background,
+        float(-10 * torch.log10(noise.clamp(min=1e-10))),
         _ratio(_sharpness(frames, open_), _sharpness(truth, open_)),
         _ratio(_saturation(frames, open_), _saturation(truth, open_)),
         float(there.float().mean()),
