@@ -51,7 +51,7 @@ class Recipe:
     batch: int = 16
     shared_steps: int = 4000
     high_steps: int = 8500
-    low_steps: int = 6500
+    low_steps: int = 4500
     rate: float = 2e-3
     warmup: int = 200
     average: float = 0.999
