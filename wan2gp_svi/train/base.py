@@ -30,6 +30,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.files import whole
 from wan2gp_svi.svi.conditioning import mask
 from wan2gp_svi.train import checkpoint, flow, tiny, words, world
 from wan2gp_svi.train.tiny import Size, TinyWan
@@ -293,7 +294,7 @@ def sample_sheet(high: TinyWan, low: TinyWan, recipe: Recipe, path: Path, count:
     rows = torch.stack([truth, seen], dim=1).flatten(0, 1)[:, :, ::4]
     strip = rows.permute(0, 3, 2, 4, 1).flatten(0, 1).flatten(1, 2)
     image = Image.fromarray(((strip + 1) * 127.5).round().byte().numpy())
-    _write_image(image.resize((image.width * 2, image.height * 2), Image.Resampling.NEAREST), path)
+    write_image(image.resize((image.width * 2, image.height * 2), Image.Resampling.NEAREST), path)
     error = ((truth[:, :, -4:] - seen[:, :, -4:]) / 2).square().mean()
     return float(-10 * torch.log10(error))
 
@@ -318,14 +319,13 @@ def loss_curve(losses: list[tuple[int, str, float]], path: Path) -> None:
                 pen.line(points, fill=colour, width=2)
                 pen.text(points[len(points) // 2], phase, fill=colour)
         pen.text((820, 400), f"step {int(steps.max())}", fill="black")
-    _write_image(image, path)
+    write_image(image, path)
 
 
-def _write_image(image: Image.Image, path: Path) -> None:
+def write_image(image: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    image.save(temporary, "PNG")
-    temporary.replace(path)
+    with whole(path) as part:
+        image.save(part, "PNG")
 
 
 def _read_losses(path: Path, before: int) -> list[tuple[int, str, float]]:
@@ -337,12 +337,10 @@ def _read_losses(path: Path, before: int) -> list[tuple[int, str, float]]:
 
 
 def _write_losses(losses: list[tuple[int, str, float]], path: Path) -> None:
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", newline="") as file:
+    with whole(path) as part, part.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(("step", "phase", "loss"))
         table.writerows((step, phase, f"{loss:.5f}") for step, phase, loss in losses)
-    temporary.replace(path)
 
 
 # --- the run -------------------------------------------------------------------------------------

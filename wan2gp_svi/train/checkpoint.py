@@ -13,19 +13,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.files import whole
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Write tensors; each value of `about` becomes a line of JSON in the file's metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
     metadata = {"format": "pt", **{key: json.dumps(value) for key, value in about.items()}}
-    try:
-        whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-        save_file(whole, temporary, metadata)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    solid = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    with whole(path) as part:
+        save_file(solid, part, metadata)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -8,10 +8,9 @@ window is conditioned on, and in the LoRA.
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from tqdm import tqdm
 
+from wan2gp_svi.files import whole
 from wan2gp_svi.svi.carry import Carry, condition_window, delivered, kept, left_by
 from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.svi.windows import Chain, Size, Window, plan
@@ -266,8 +266,7 @@ def picture(lasts: dict[str, Tensor], path: Path) -> None:
         pen.text((44 + 64 * k, 2), f"{window + 1}", fill="black")
     for k, name in enumerate(names):
         pen.text((2, 40 + 64 * k), name, fill="black")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    base.write_image(sheet, path)
 
 
 def compare(
@@ -288,14 +287,12 @@ def compare(
             continue
         films = [film(number, windows) for number in range(scenes)]
         results[key], lasts[key] = chain(way, films, windows, experts)
-        with (out / f"{key}.csv").open("w", newline="") as file:
+        with whole(out / f"{key}.csv") as part, part.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(results[key][0]))
             writer.writeheader()
             writer.writerows(results[key])
-        (out / "ways.json").write_text(
-            json.dumps({k: asdict(WAYS_COMPARED[k]) for k in results}, indent=1) + "\n"
-        )
         text = table(results)
-        (out / "table.md").write_text(text + "\n")
+        with whole(out / "table.md") as part:
+            part.write_text(text + "\n")
         picture(lasts, out / "windows.png")
     return text
