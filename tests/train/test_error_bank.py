@@ -34,7 +34,7 @@ def filled(of, capacity=10):
 
 
 @given(st.integers(0, 1000), st.floats(0.01, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_the_target_leads_from_the_corrupted_point_to_the_clean_latents(seed, level):
     z, e = rand(*SHAPE, seed=seed), rand(*SHAPE, seed=seed + 1)
     errors = Drawn(
@@ -65,7 +65,7 @@ def test_the_grids_are_the_steps_of_a_50_step_run_at_shift_5():
 
 
 @given(st.floats(0, 1000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_an_error_goes_to_the_nearest_grid(t):
     bank = filled([("latent", t, torch.zeros(2, 4, 2, 2))])
     ((_, grid),) = bank.errors
@@ -73,7 +73,7 @@ def test_an_error_goes_to_the_nearest_grid(t):
 
 
 @given(st.integers(0, 500), st.integers(2, 6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_full_grid_loses_the_error_most_like_the_new_one(seed, capacity):
     old = [rand(2, 4, 2, 2, seed=seed + k) for k in range(capacity)]
     bank = filled([("latent", 500.0, error) for error in old], capacity)
@@ -105,7 +105,7 @@ def test_what_is_drawn_comes_from_the_samples_own_grid():
 
 
 @given(st.integers(0, 200), st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_conditions_error_is_some_consecutive_latents_of_a_latent_error(seed, k):
     errors = [rand(2, 4, 2, 2, seed=n) for n in range(5)]
     bank = filled([("latent", 1000.0 - 100 * n, error) for n, error in enumerate(errors)])
@@ -124,16 +124,16 @@ def test_an_empty_bank_gives_nothing():
 
 def test_the_odds_are_the_authors():
     bank = filled([(kind, 500.0, torch.ones(1, 2, 1, 1)) for kind in ("latent", "noise")])
-    count = 20000
+    count = 8000
     drawn = error_bank.draw(
         bank, AUTHORS, torch.full((count,), 500.0), (count, 1, 2, 1, 1), 1, generator()
     )
     dirty = ~drawn.clean
-    assert float(drawn.clean.float().mean()) == pytest.approx(0.2, abs=0.01)
+    assert float(drawn.clean.float().mean()) == pytest.approx(0.2, abs=0.015)
     for error, odds in ((drawn.latent, 0.9), (drawn.noise, 0.01), (drawn.condition, 0.9)):
         given_ = error.flatten(1).any(dim=1)
         assert not given_[drawn.clean].any()
-        assert float(given_[dirty].float().mean()) == pytest.approx(odds, abs=0.01)
+        assert float(given_[dirty].float().mean()) == pytest.approx(odds, abs=0.015)
 
 
 def test_a_clean_samples_errors_are_kept_one_time_in_ten():

@@ -25,7 +25,7 @@ def clip_of(*parts, start=None, seed=0):
 
 
 @given(seeds, st.integers(9, 49))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_clip_follows_from_its_seed(seed, frames):
     one, two = (world.tell(world.random_clip(rng(seed), frames)) for _ in range(2))
     assert np.array_equal(one.rows, two.rows) and one.words() == two.words()
@@ -33,7 +33,7 @@ def test_a_clip_follows_from_its_seed(seed, frames):
 
 
 @given(seeds)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_an_object_stays_inside_unless_it_is_said_to_leave_or_come_back(seed):
     told = world.tell(world.random_clip(rng(seed), 25))
     if "leaves" in told.words() or "comes back" in told.words():

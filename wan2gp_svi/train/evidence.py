@@ -27,7 +27,8 @@ from wan2gp_svi.train import base, flow, measure, tiny, words, world
 from wan2gp_svi.train.tiny import TinyWan
 from wan2gp_svi.train.world import SIDE, SPEED, WAYS
 
-FRAMES, STEPS = 25, 10
+FRAMES, STEPS, GUIDANCE = 25, 10, 2.5
+"""Frames of a window; denoising steps; guidance, without which the words are hardly heard."""
 FILM_SEED = 2_000_003
 """Scenes of this seed are never trained on."""
 SHOWN = 2
@@ -132,7 +133,6 @@ def chain(
     Returns a row of figures for each window, the means over the films, and the last frame of each
     window of the first films, (windows, films, 3, H, W).
     """
-    high, low = experts
     starts = world.draw([f.scene for f in films], np.array([[f.start.row()] for f in films]))
     grounds = [measure.ground_of(f.scene, 64) for f in films]
     plans = [planned(way, windows, seed + 1000 * i) for i in range(len(films))]
@@ -145,8 +145,7 @@ def chain(
         y = conditions(way, window, carries, starts)
         noise = torch.stack([_noise(p[number].seed, y.shape[2:]) for p in plans])
         text = words.encode_all([f.prompt(number) for f in films])
-        with torch.autocast("cpu", torch.bfloat16):
-            made = flow.denoise(high, low, noise, text, y, STEPS).float()
+        made = denoised(experts, noise, text, y)
         frames = tiny.decode(made)
         figures = []
         for i, film_ in enumerate(films):
@@ -159,6 +158,16 @@ def chain(
         means = {key: mean_of([f[key] for f in figures]) for key in figures[0]}
         rows.append({"window": float(number + 1), **means})
     return rows, torch.stack(lasts)
+
+
+def denoised(
+    experts: tuple[flow.Velocity, flow.Velocity], noise: Tensor, text: Tensor, y: Tensor
+) -> Tensor:
+    """Latents (B, 16, T, h, w) as all comparisons make them."""
+    no_words = words.encode("").expand(len(noise), -1, -1)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = flow.denoise(*experts, noise, text, y, STEPS, guidance=GUIDANCE, no_words=no_words)
+    return out.float()
 
 
 def _noise(seed: int, shape: Sequence[int]) -> Tensor:
@@ -207,8 +216,7 @@ def one_window(experts: tuple[TinyWan, TinyWan], scenes: int) -> str:
         y = base.first_frame_y(z, FRAMES)
         noise = _noise(number, z.shape[2:])[None]
         text = words.encode(told.words())[None]
-        with torch.autocast("cpu", torch.bfloat16):
-            made = flow.denoise(*experts, noise, text, y, STEPS).float()
+        made = denoised(experts, noise, text, y)
         video, ground = tiny.decode(made)[0], measure.ground_of(f.scene, 64)
         seen = measure.look(video, f.scene, f.start.colour, f.start.radius, ground)
         decibels.append(seen.decibel)

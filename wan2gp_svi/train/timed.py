@@ -16,7 +16,6 @@ latents, and the jump at the change over the clip's usual step.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,12 +130,12 @@ def made(
         text = torch.cat([words.encode(clip.first), words.encode(clip.second)])[None]
         attend = blended(way, latents)
 
-    def of(model: TinyWan) -> Callable[..., Tensor]:
-        return lambda x, t, w, y: model(x, t, w, y, attend)
+    def of(model: TinyWan) -> flow.Velocity:
+        """Only the pass with words is steered; the one without is as ever."""
+        return lambda x, t, w, y: model(x, t, w, y, attend if w is text else softmax_attention)
 
     y = base.first_frame_y(z, evidence.FRAMES)
-    with torch.autocast("cpu", torch.bfloat16):
-        return flow.denoise(of(experts[0]), of(experts[1]), noise, text, y, evidence.STEPS).float()
+    return evidence.denoised((of(experts[0]), of(experts[1])), noise, text, y)
 
 
 def judge(clip: Change, video: Tensor, ground: Tensor) -> dict[str, float]:
