@@ -1,7 +1,7 @@
 @echo off
 rem Puts wan2gp-svi into WanGP: double-click, or  install.bat [--wangp DIR]
 rem Takes it out, looks at it, updates WanGP:     install.bat uninstall, status, update
-rem Runs another of its commands:                 install.bat plan --frames 400
+rem Runs another of its commands, lists them:     install.bat plan --frames 400, --help
 setlocal DisableDelayedExpansion
 chcp 65001 >nul 2>&1
 set "PYTHONUTF8=1"
@@ -16,12 +16,14 @@ rem The first word is a command unless it is an option. ("shift", below, leaves 
 set "FIRST=%~1"
 set "COMMAND=install"
 if defined FIRST if not "%FIRST:~0,1%"=="-" set "COMMAND="
+for %%H in (-h --help --version) do if /i "%FIRST%"=="%%H" set "COMMAND="
 
 rem The WanGP folder is looked for here only to find its own Python; the installer decides.
 set "NAMED="
 if defined WANGP_DIR set "NAMED=%WANGP_DIR:"=%"
 :words
 if /i "%~1"=="--wangp" set "NAMED=%~2"
+if not "%~1"=="" if exist "%~1\wgp.py" set "NAMED=%~1"
 shift
 if not "%~1"=="" goto words
 set "W="

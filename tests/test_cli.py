@@ -45,6 +45,168 @@ def test_plan_shows_which_words_hold_when(capsys, tmp_path):
     assert "a remark" not in out
 
 
+PAGES = {
+    "paragraphs": ('DEFAULT_MULTI_PROMPTS_MODE = "PG"\n', None, ["a cat sits", "a dog"]),
+    "lines, chosen for all": (
+        'DEFAULT_MULTI_PROMPTS_MODE = "PG"\n',
+        "G",
+        ["a cat", "sits", "a dog"],
+    ),
+    "paragraphs, chosen": ('DEFAULT_MULTI_PROMPTS_MODE = "G"\n', "PW", ["a cat sits", "a dog"]),
+    "an old one": ("import re\n", None, ["a cat", "sits", "a dog"]),
+}
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_prompts_are_parted_as_on_the_page_of_that_wangp(capsys, tmp_path, monkeypatch, kind):
+    parser, chosen, expected = PAGES[kind]
+    root = tmp_path / "WanGP"
+    for name in ("wgp.py", "models/wan/any2video.py", "shared/utils/prompt_parser.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(parser if name.startswith("shared") else "")
+    if chosen:
+        (root / "wgp_config.json").write_text(json.dumps({"multi_prompts_gen_type": chosen}))
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a cat\nsits\n \n# a remark\na dog\n", "utf-8")
+    given = ["plan", "--frames", "233", "--prompts", str(prompts), "--json"]
+
+    def texts(*more):
+        code, out, _ = run(capsys, *given, *more)
+        assert code == 0
+        return [w["words"][0]["text"].replace("\n", " ") for w in json.loads(out)["windows"]]
+
+    expected = (expected + expected[-1:])[:3]
+    assert texts("--wangp", str(root)) == expected
+    monkeypatch.setenv("WANGP_DIR", str(root))
+    assert texts() == expected
+    monkeypatch.delenv("WANGP_DIR")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert texts() == ["a cat sits", "a dog", "a dog"]  # where none is known, as today's
+
+
+def test_a_wangp_that_is_named_and_is_none_is_refused(capsys, tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a cat")
+    given = ["plan", "--frames", "81", "--prompts", str(prompts), "--wangp", str(tmp_path)]
+    code, _, err = run(capsys, *given)
+    assert code == 2 and "no WanGP folder" in err
+
+
+@pytest.mark.parametrize("text", ['! {x} = "cat"\na {x}', "a {x}"])
+def test_a_template_of_wangps_is_refused(capsys, tmp_path, text):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text(text)
+    code, _, err = run(capsys, "plan", "--frames", "81", "--prompts", str(prompts))
+    assert code == 2 and "templates" in err and err.count("\n") == 1
+
+
+def test_plan_takes_anchors_seeds_and_the_exact_length(capsys):
+    def windows(*more):
+        code, out, _ = run(capsys, "plan", "--frames", "240", "--json", *more)
+        assert code == 0
+        plan = json.loads(out)
+        return plan["delivered"], [(w["anchor"], w["seed"]) for w in plan["windows"]]
+
+    assert windows() == (233, [(0, 0), (0, 42), (0, 84)])
+    assert windows("--exact")[0] == 237
+    assert windows("--anchors", "2")[1] == [(0, 0), (2, 42), (2, 84)]
+    assert windows("--anchors", "2", "--schedule", "1, 1,0")[1] == [(0, 0), (1, 42), (0, 84)]
+    assert windows("--seeds", "same", "--seed", "7")[1] == [(0, 7)] * 3
+    assert windows("--seeds", "5; 9")[1] == [(0, 5), (0, 9), (0, 51)]
+
+
+@pytest.mark.parametrize(
+    ("count", "note"),
+    [
+        (1, "windows 1 to 3 share prompt 1"),
+        (2, "windows 2 to 3 share prompt 2"),
+        (3, None),
+        (4, "4 prompts for 3 windows: the last one is not used"),
+        (5, "5 prompts for 3 windows: the last 2 are not used"),
+    ],
+)
+def test_too_few_and_too_many_prompts_are_said(capsys, tmp_path, count, note):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("\n\n".join(f"prompt {k}" for k in range(count)))
+    _, out, _ = run(capsys, "plan", "--frames", "233", "--prompts", str(prompts))
+    assert ("Note: " in out) == (note is not None)
+    assert note is None or f"Note: {note}.\n" in out
+
+
+def test_slash_commands_may_move_windows_and_that_is_said(capsys, tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("[/duration=3s] a cat")
+    _, out, _ = run(capsys, "plan", "--frames", "81", "--prompts", str(prompts))
+    assert "slash commands" in out
+
+
+def test_ten_hours_are_a_readable_table_and_json_has_them_all(capsys, tmp_path):
+    few, many = tmp_path / "few.txt", tmp_path / "many.txt"
+    few.write_text("a cat (at 2 s: it jumps)\n\n" + "a dog " * 40)
+    many.write_text("\n\n".join(f"prompt {k + 1}" for k in range(7579)))
+    hours = ("plan", "--frames", "576000")
+    _, out, _ = run(capsys, *hours, "--prompts", str(few))
+    lines = out.splitlines()
+    assert lines[0] == "576000 frames asked: 575997 in 7579 windows, 10 h 0 min 0 s"
+    assert lines[5].split()[:4] == ["2-7578", "81", "82-575933", "0:05.06-9:59:55.81"]
+    assert lines[5].split()[4:] == ["42", "+42", "each", "start", "image"]
+    assert lines[6].split()[0] == "each" and lines[6].endswith("...")
+    assert len(lines) < 12 and max(map(len, lines)) < 130
+    _, out, _ = run(capsys, *hours, "--prompts", str(many))
+    assert "... windows 17 to 7571: --json\n" in out
+    assert "prompt 16\n" in out and "prompt 7572\n" in out and "prompt 17\n" not in out
+    assert len(out.splitlines()) < 60
+    _, out, _ = run(capsys, *hours, "--json")
+    assert len(json.loads(out)["windows"]) == 7579
+
+
+def test_up_to_24_windows_are_all_shown(capsys):
+    _, out, _ = run(capsys, "plan", "--frames", str(81 + 76 * 23))
+    assert len(out.splitlines()) == 26
+
+
+# -- what is typed -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (["--help"], "usage: wan2gp-svi [-h]"),
+        (["help"], "usage: wan2gp-svi [-h]"),
+        (["/?"], "usage: wan2gp-svi [-h]"),
+        (["help", "plan"], "usage: wan2gp-svi plan"),
+        (["plan", "--help"], "usage: wan2gp-svi plan"),
+        (["help", "lora"], "usage: wan2gp-svi lora"),
+    ],
+)
+def test_help_is_help_however_it_is_asked_for(capsys, typed, shown):
+    with pytest.raises(SystemExit) as stop:
+        main(typed)
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith(shown)
+
+
+def test_a_word_that_is_no_command_is_a_sentence(capsys):
+    code, out, err = run(capsys, "stattus")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "Is 'status' meant?" in err and "lora, profiles" in err
+
+
+def test_a_folder_alone_or_behind_a_command_is_wangps(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANGP_DIR", str(tmp_path))
+    (tmp_path / "my folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for typed in (["my folder"], [str(tmp_path / "my folder")], ["install", "my folder"]):
+        code, _, err = run(capsys, *typed)
+        assert code == 2 and "--wangp names" in err and "my folder, which is no WanGP folder" in err
+    code, _, err = run(capsys, "status", "--json", "my folder")
+    assert code == 2
+
+
+# -- the rest ------------------------------------------------------------------------------------
+
+
 def test_a_pipe_gets_every_letter_whatever_the_code_page(tmp_path):
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("猫が跳ぶ", "utf-8")
@@ -84,6 +246,11 @@ def test_overlap_is_motion_latents(capsys):
         (["plan", "--frames", "81", "--window", "80"], "4k+1"),
         (["plan", "--frames", "81", "--overlap", "5"], "multiple of 4"),
         (["plan", "--frames", "81", "--fps", "0"], "frames a second"),
+        (["plan", "--frames", "81", "--seeds", "x"], "--seeds can be 'new', 'same'"),
+        (["plan", "--frames", "81", "--seeds", "99999999999"], "4294967295"),
+        (["plan", "--frames", "81", "--schedule", "a"], "--schedule can be whole numbers"),
+        (["plan", "--frames", "81", "--schedule", "2"], "anchor 2, but there are 0"),
+        (["plan", "--frames", "81", "--anchors", "-1"], "-1 anchor images"),
         (["plan", "--frames", "81", "--prompts", "no such file"], "cannot be read"),
     ],
 )

@@ -23,7 +23,8 @@ find_python() { # CANDIDATE... : sets $python to the first that is Python 3.10 o
  name it: PYTHON=/path/to/python3 bash install.sh"
 }
 
-make_venv() { # FOLDER REQUIREMENTS : sets $python to the one inside; quick when all is there
+make_venv() { # FOLDER REQUIREMENTS [NEEDS] : sets $python to the one inside; quick when all is
+    # there, else says first what it NEEDS
     local folder=$1 requirements=$2 log said
     log=$folder/pip.log
     if [ -x "$folder/bin/python" ] && cat "$(dirname "$requirements")"/*.txt |
@@ -33,6 +34,7 @@ make_venv() { # FOLDER REQUIREMENTS : sets $python to the one inside; quick when
     fi
     find_python
     printf 'Preparing %s with %s; the first time takes some minutes.\n' "$folder" "$python"
+    [ -z "${3:-}" ] || printf '%s\n' "$3"
     said=$("$python" -m venv --clear "$folder" 2>&1) || explain "$said"
     python=$folder/bin/python
     said=$("$python" -m pip install --disable-pip-version-check --no-input \

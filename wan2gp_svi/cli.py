@@ -6,10 +6,12 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or bad input; `status` has codes of 
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
 from wan2gp_svi import __version__
 from wan2gp_svi.errors import UserError
@@ -34,6 +36,9 @@ def _add_installer(commands: argparse._SubParsersAction) -> None:
     for name, help_text in helps.items():
         command = commands.add_parser(name, help=help_text)
         command.add_argument("--wangp", metavar="DIR", help="WanGP's folder (else: looked for)")
+        command.add_argument(
+            "wangp", nargs="?", default=argparse.SUPPRESS, metavar="DIR", help="the same"
+        )
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         if name == "install":
             command.add_argument(
@@ -59,8 +64,23 @@ def _add_plan(commands: argparse._SubParsersAction) -> None:
     plan.add_argument("--window", type=int, default=81, metavar="W", help="4k+1 (default 81)")
     plan.add_argument("--overlap", type=int, default=4, metavar="O", help="4n (default 4)")
     plan.add_argument("--fps", type=float, default=16, metavar="FPS", help="default 16")
-    plan.add_argument("--prompts", metavar="FILE", help="one prompt a line, for each window")
+    plan.add_argument(
+        "--prompts", metavar="FILE", help="the text of the page's prompt box: a prompt a window"
+    )
     plan.add_argument("--seed", type=int, default=0, metavar="S", help="base seed (default 0)")
+    plan.add_argument(
+        "--seeds", default="new", metavar="HOW", help="new (default), same, or a list: '7, 49'"
+    )
+    plan.add_argument(
+        "--anchors", type=int, default=0, metavar="N", help="anchor images given (default 0)"
+    )
+    plan.add_argument(
+        "--schedule", default="", metavar="LIST", help="which anchor serves each window: '1, 1, 0'"
+    )
+    plan.add_argument("--exact", action="store_true", help="deliver the frames asked for, floored")
+    plan.add_argument(
+        "--wangp", metavar="DIR", help="whose way of parting prompts (else: looked for)"
+    )
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     plan.set_defaults(run=_calls("wan2gp_svi.report.commands", "plan"))
 
@@ -78,10 +98,12 @@ def _add_redo(commands: argparse._SubParsersAction) -> None:
 def _add_lora(commands: argparse._SubParsersAction) -> None:
     lora = commands.add_parser("lora", help="look at LoRA files, or convert them for WanGP")
     actions = lora.add_subparsers(dest="action", metavar="ACTION", required=True)
-    inspect = actions.add_parser("inspect", help="say what a LoRA file is and what it fits")
+    inspect = actions.add_parser(
+        "inspect", help="say what a LoRA (or hand-over) file is, what it fits"
+    )
     inspect.add_argument("file", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="print the findings as JSON")
-    inspect.set_defaults(run=_calls("wan2gp_svi.lora.commands", "inspect"))
+    inspect.set_defaults(run=_calls("wan2gp_svi.report.commands", "inspect"))
     convert = actions.add_parser("convert", help="write it as WanGP and ComfyUI read it")
     convert.add_argument("source", metavar="IN", help="a .safetensors file, or a folder of them")
     convert.add_argument("target", metavar="OUT", help="the file (or folder) to write")
@@ -137,15 +159,27 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         action.add_argument("--threads", type=int, default=0, metavar="N", help="default: all")
 
 
+def _add_selftest(commands: argparse._SubParsersAction) -> None:
+    test = commands.add_parser("selftest", help="does SVI work in your WanGP, on this machine")
+    test.add_argument("--wangp", metavar="DIR", help="WanGP's folder (else: looked for)")
+    test.add_argument("--json", metavar="FILE", help="write the findings to a file")
+    test.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    test.set_defaults(run=_calls("wan2gp_svi.selftest.commands", "selftest"))
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; its names are fixed."""
     top = argparse.ArgumentParser(
-        prog="wan2gp-svi", description="Stable Video Infinity for WanGP: long videos, no drift."
+        prog="wan2gp-svi",
+        description="Stable Video Infinity for WanGP: long videos, no drift.",
+        epilog="Put 'bash install.sh' (Windows: install.bat) before a command. Alone, or with only"
+        " WanGP's folder behind it, it installs. 'COMMAND --help' shows a command's options.",
     )
     top.add_argument("--version", action="version", version=f"wan2gp-svi {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_installer(commands)
+    _add_selftest(commands)
     _add_demo(commands)
     _add_plan(commands)
     _add_redo(commands)
@@ -153,6 +187,31 @@ def parser() -> argparse.ArgumentParser:
     _add_profiles(commands)
     _add_train(commands)
     return top
+
+
+def _commands(top: argparse.ArgumentParser) -> Collection[str]:
+    """The names of all commands, in the order of the help."""
+    return next(a for a in top._actions if isinstance(a, argparse._SubParsersAction)).choices
+
+
+def _typed(words: list[str], commands: Collection[str]) -> list[str]:
+    """What was typed as argparse reads it: `help` is --help, WanGP's folder alone installs there.
+
+    Raises UserError for a command that is not one.
+    """
+    if not words or words[0].startswith("-") or words[0] in commands:
+        return words
+    first, *rest = words
+    if first in ("help", "/?"):
+        return [*rest[:1], "--help"]
+    if Path(first.strip(' "')).is_dir():
+        return ["install", *words]
+    near = difflib.get_close_matches(first, commands, 1)
+    meant = f" Is {near[0]!r} meant?" if near else ""
+    raise UserError(
+        f"{first!r} is neither a command nor a folder.{meant} The commands are"
+        f" {', '.join(commands)}; --help says what they do."
+    )
 
 
 def _say_every_letter() -> None:
@@ -168,8 +227,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _say_every_letter()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments  # also behind the command's name
-    args = parser().parse_args([a for a in arguments if a != "--debug"])
+    top, command = parser(), "wan2gp-svi"
     try:
+        words = _typed([a for a in arguments if a != "--debug"], _commands(top))
+        args = top.parse_args(words)
+        command = args.command
         return args.run(args)
     except UserError as error:
         if debug:
@@ -186,7 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, ModuleNotFoundError):
             how = "run it by install.bat or install.sh, which find WanGP's own Python"
         print(
-            f"wan2gp-svi: {args.command} failed: {error or type(error).__name__} ({how})",
+            f"wan2gp-svi: {command} failed: {error or type(error).__name__} ({how})",
             file=sys.stderr,
         )
         return 1

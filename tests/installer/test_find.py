@@ -109,3 +109,16 @@ def test_the_commit_is_read_from_every_kind_of_checkout(wangp, tmp_path):
     git.rename(tmp_path / "elsewhere.git")
     git.write_text(f"gitdir: {tmp_path / 'elsewhere.git'}\n")
     assert find.look(wangp).commit == sha
+
+
+def test_a_parser_that_cannot_be_read_means_lines(tmp_path):
+    assert not find.paragraphs(tmp_path)
+    parser = tmp_path / "shared" / "utils" / "prompt_parser.py"
+    parser.parent.mkdir(parents=True)
+    parser.write_bytes(b"\xff\xfe")
+    assert not find.paragraphs(tmp_path)
+    parser.write_text("DEFAULT_MULTI_PROMPTS_MODE = 'PG'\n")
+    assert find.paragraphs(tmp_path)
+    for config in ("no json", "[]", "{}"):
+        (tmp_path / "wgp_config.json").write_text(config)
+        assert find.paragraphs(tmp_path)

@@ -403,3 +403,12 @@ def test_no_two_files_differ_only_in_case():
     assert len(names) == len(set(names))
     for room in ("demo/", "train/", "__pycache__"):
         assert not any(room in name for name in names)
+
+
+def test_the_last_sentence_says_what_to_do_next(wangp, capsys):
+    run("install", wangp)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("Next: start WanGP as always")
+    steps = ["SVI 2 Pro", "profile", "Apply", "start image", "prompt", "Generate", "uninstall"]
+    places = [last.index(word) for word in steps]
+    assert places == sorted(places)

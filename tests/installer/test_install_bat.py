@@ -59,6 +59,14 @@ def test_no_path_is_ever_outside_quotes():
         assert line.count('"') % 2 == 0, line
 
 
+def test_help_and_a_folder_are_looked_for():
+    text = "\n".join(commands())
+    assert 'for %%H in (-h --help --version) do if /i "%FIRST%"=="%%H" set "COMMAND="' in text
+    assert 'if not "%~1"=="" if exist "%~1\\wgp.py" set "NAMED=%~1"' in text
+    words = text.index(":words")
+    assert words < text.index('if exist "%~1\\wgp.py"') < text.index("goto words")
+
+
 def test_nothing_expands_a_path_a_second_time():
     """Delayed expansion eats !, and `call` reads % and ^ of its arguments again."""
     lines = commands()
@@ -161,6 +169,23 @@ def test_under_wine_the_folder_that_is_named_has_the_python(fake_python, tmp_pat
         _, said = wine(home, "install.bat", "status", WANGP_DIR=f'"{path}"')
     assert said[0].endswith("\\Wan & GP\\venv\\Scripts\\python.exe]"), said
     assert said[4] == "[status]"
+
+
+@pytest.mark.slow
+def test_under_wine_help_and_a_folder_alone(fake_python, tmp_path):
+    home = extension(tmp_path / "elsewhere" / "wan2gp-svi")
+    scripts = tmp_path / "Wan GP" / "venv" / "Scripts"
+    scripts.mkdir(parents=True)
+    shutil.copy(fake_python, scripts / "python.exe")
+    (tmp_path / "Wan GP" / "wgp.py").touch()
+    path = f"Z:{tmp_path}/Wan GP".replace("/", "\\")
+    (home / "driver.bat").write_text(f'@call install.bat "{path}"\n')
+    _, said = wine(home, "driver.bat")
+    assert said[0].endswith("\\Wan GP\\venv\\Scripts\\python.exe]"), said
+    assert said[4] == f"[{path}]"
+    for word in ("--help", "-h", "help", "/?"):
+        _, said = wine(home, "install.bat", word, WANGP_DIR=path)
+        assert said[4] == f"[{word}]"
 
 
 @pytest.mark.slow

@@ -83,6 +83,30 @@ def test_the_demo_makes_its_environment_once_and_hands_its_arguments_on(extensio
     assert calls.read_text().splitlines().count("pip") == 2
 
 
+def test_the_demo_says_first_what_it_needs(extension, tools, tmp_path):
+    fake(tools / "python3", PYTHON)
+    fake(tools / "uname", "echo ${UNAME:-Darwin}")
+    calls = tmp_path / "calls"
+    done = sh(extension, tools, "--demo", CALLS=str(calls), PIP_SAYS="No space left on device")
+    said = done.stdout.splitlines()
+    assert said[0].startswith("Preparing ") and ".venv-demo" in said[0]
+    assert said[1].startswith("The demo needs 1.3 GB of disk there")
+    assert len(said) == 2
+    done = sh(extension, tools, "--demo", CALLS=str(calls), UNAME="Linux")
+    assert "PIP_EXTRA_INDEX_URL" in done.stdout
+    done = sh(extension, tools, "--demo", CALLS=str(calls), UNAME="Linux")
+    assert done.stdout == ""  # all is there
+
+
+def test_the_demos_help_installs_nothing(extension, tools, tmp_path):
+    fake(tools / "python3", PYTHON)
+    calls = tmp_path / "calls"
+    for words in (["--demo", "--help"], ["demo", "--out", "x", "-h"]):
+        assert sh(extension, tools, *words, CALLS=str(calls)).returncode == 0
+    assert "pip" not in calls.read_text().splitlines()
+    assert calls.read_text().splitlines()[-2:] == ["demo", "--help"]
+
+
 def test_a_python_that_is_too_old_is_named(extension, tools):
     fake(tools / "python3", PYTHON)
     done = sh(extension, tools, TOO_OLD="1")
@@ -173,6 +197,36 @@ def test_every_command_is_handed_on(extension, tools):
         assert sh(extension, tools, *given).stdout.split() == given
     assert sh(extension, tools).stdout.split() == ["install"]
     assert sh(extension, tools, "--json").stdout.split() == ["install", "--json"]
+    for help_ in (["--help"], ["-h"], ["help"], ["help", "plan"], ["--version"]):
+        assert sh(extension, tools, *help_).stdout.split() == help_
+    assert sh(extension, tools, "/some/folder").stdout.split() == ["install", "/some/folder"]
+
+
+@pytest.mark.parametrize("words", [["{}"], ["status", "{}"], ["status", "--wangp={}"], ["wan"]])
+def test_a_folder_without_an_option_has_the_python(extension, tools, tmp_path, words):
+    root = tmp_path / "wan"
+    root.mkdir()
+    (root / "wgp.py").touch()
+    fake(root / "venv/bin/python", 'case "$*" in *info*) exit 0 ;; esac; echo named')
+    words = [word.format(root) for word in words]
+    assert sh(extension, tools, *words, cwd=tmp_path).stdout == "named\n"
+
+
+@pytest.mark.parametrize("shell", [["sh"], ["dash"], ["bash", "--posix"]])
+def test_another_shell_hands_over_to_bash(extension, tools, shell):
+    found = shutil.which(shell[0])
+    if found is None:
+        pytest.skip(f"needs {shell[0]}")
+    fake(tools / "python3", 'case "$*" in *info*) exit 0 ;; esac; shift 3; echo "$@"')
+    command = [found, *shell[1:], "install.sh", "plan", "--frames", "4 00"]
+    environment = {"PATH": str(tools)}
+    done = subprocess.run(command, cwd=extension, env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("plan --frames 4 00\n", "")
+    (tools / "bash").unlink()
+    done = subprocess.run(command, cwd=extension, env=environment, capture_output=True, text=True)
+    if shell[0] == "dash":
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("wan2gp-svi: This script needs bash")
 
 
 def test_it_installs_for_real_from_a_folder_with_an_odd_name(extension, tools):

@@ -349,3 +349,17 @@ def test_a_model_definition_is_checked(tmp_path):
     definition["guidance_scales"] = 3
     found = mistakes(saved(tmp_path, definition), Takes())
     assert {m.key for m in found} == {"model.loras_multipliers", "guidance_scales"}
+
+
+def test_a_profile_that_is_not_there_is_a_sentence(tmp_path, capsys):
+    for path, words in ((tmp_path / "no.json", "is not there"), (tmp_path, "is a folder")):
+        assert main(["profiles", "check", str(path)]) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and err.count("\n") == 1
+        assert f"{path} {words}: name a profile or settings file" in err
+
+
+def test_a_mistake_of_the_whole_file_names_no_key(tmp_path, capsys):
+    (tmp_path / "x.json").write_text("[]")
+    assert main(["profiles", "check", str(tmp_path / "x.json")]) == 2
+    assert capsys.readouterr().out.startswith("x.json: The file must hold settings")

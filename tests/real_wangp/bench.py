@@ -75,11 +75,9 @@ def environment_for(tree):
     """The environment that lets this WanGP run on a CPU, without a network."""
     environment = {
         **os.environ,
-        "WANGP_CPU_SHIM": "1",
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "GRADIO_ANALYTICS_ENABLED": "False",
-        "PYTHONPATH": str(HOST / "stubs"),
         "OMP_NUM_THREADS": os.environ.get("WANGP_THREADS", "2"),
     }
     if version_of(tree).startswith("9."):

@@ -19,17 +19,19 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 WANGP, CASES, OUT = (Path(argument).resolve() for argument in sys.argv[1:4])
-sys.path[:0] = [str(HERE / "host/stubs"), str(WANGP), str(HERE / "host"), str(HERE.parents[1])]
+sys.path[:0] = [str(WANGP), str(HERE.parents[1])]
 os.chdir(WANGP)
 sys.argv = sys.argv[:1]
 
-import cpu_shim  # noqa: E402
+from wan2gp_svi.selftest import cpu_shim, host  # noqa: E402
 
+sys.path.append(str(host.ABSENT))
 cpu_shim.install()
 
-import tiny  # noqa: E402
 import torch  # noqa: E402
 from mmgp import offload, safetensors2  # noqa: E402
+
+from wan2gp_svi.selftest import tiny  # noqa: E402
 
 torch.set_grad_enabled(False)
 torch.set_num_threads(1)

@@ -16,20 +16,21 @@ import types
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PACKAGE, HOST = HERE.parents[1], HERE / "host"
 WANGP, OUT = (Path(argument).resolve() for argument in sys.argv[1:3])
-sys.path[:0] = [str(HOST / "stubs"), str(WANGP), str(HOST), str(PACKAGE)]
+sys.path[:0] = [str(WANGP), str(HERE.parents[1])]
 os.chdir(WANGP)
 sys.argv = sys.argv[:1]
 
-import cpu_shim  # noqa: E402
+from wan2gp_svi.selftest import cpu_shim, host  # noqa: E402
 
+sys.path.append(str(host.ABSENT))
 cpu_shim.install()
 
-import tiny  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from wan2gp_svi.selftest import tiny  # noqa: E402
+from wan2gp_svi.selftest.recording import Recorder  # noqa: E402
 from wan2gp_svi.svi.prompts import TimedPrompt, parse  # noqa: E402
 from wan2gp_svi.svi.schedule import prompts_for_windows, schedule  # noqa: E402
 from wan2gp_svi.wangp import timed_prompts  # noqa: E402
@@ -74,7 +75,7 @@ class Bench:
         for decode in ("decode", "decode_to_cpu_uint8"):  # slow, and no picture is looked at here
             if hasattr(self.pipe.vae, decode):
                 setattr(self.pipe.vae, decode, blank)
-        self.recorder = tiny.Recorder(self.pipe)
+        self.recorder = Recorder(self.pipe)
         self.calls: list[tuple[str, int, torch.Tensor]] = []
         for name in ("model", "model2"):
             model = getattr(self.pipe, name)

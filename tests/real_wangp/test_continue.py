@@ -230,8 +230,10 @@ def test_going_on_is_never_having_stopped(stage: Stage, case: tuple[int, int, in
     assert [w["encoded"] for w in later.windows] == [[], []]
     assert reasons(later) == []
     assert len(whole.videos) == 4
-    assert later.metadata["svi"]["windows"] == 4
-    assert later.metadata["svi"]["seeds"] == whole.metadata["svi"]["seeds"] == [7, 49, 91, 133]
+    for run in (later, whole):
+        kept = load(path_beside(run.videos[-1]["path"]))
+        assert run.metadata["custom_settings"]["svi_id"] == kept.id
+        assert (kept.windows, kept.seeds_used) == (4, (7, 49, 91, 133))
     if anchors:  # image 2 serves from window 2 on, the first image never did
         assert not np.array_equal(whole.arrays["y1"][4:, 0], whole.arrays["y3"][4:, 0])
 
@@ -382,7 +384,7 @@ def test_a_full_disk_costs_the_hand_over_only(stage: Stage) -> None:
     assert not [name for name in run.files if ".svi" in name]
     said = [line for line in run.svi if "could not be written: No space left on device" in line]
     assert len(said) == 2
-    assert "svi" not in run.metadata
+    assert "svi_id" not in (run.metadata.get("custom_settings") or {})
     for k in (1, 2):
         assert np.array_equal(run.arrays[f"latents{k}"], half.arrays[f"latents{k}"])
 
@@ -393,16 +395,18 @@ def test_what_the_api_made_can_be_continued(stage: Stage) -> None:
     run = stage.second["api"]
     last = load(path_beside(run.videos[-1]["path"]))
     assert (last.windows, last.frames) == (3, run.frames)
-    assert last.id == run.metadata["svi"]["id"]
+    assert last.id == run.metadata["custom_settings"]["svi_id"]
 
 
 def test_metadata_is_wangps_and_has_the_id(stage: Stage) -> None:
     run = stage.first["half"]
     found = load(path_beside(stage.video("half")))
-    assert run.metadata["svi"]["id"] == found.id
+    assert run.metadata["custom_settings"]["svi_id"] == found.id
+    assert "svi" not in run.metadata  # which WanGP refuses as a setting from 13.14 on
     assert run.metadata["model_type"] == "i2v_2_2_svi2pro"
     settings = json.loads(stage.video("json").with_suffix(".json").read_text())
-    assert settings["svi"]["id"] == load(path_beside(stage.video("json"))).id
+    beside = load(path_beside(stage.video("json")))
+    assert settings["custom_settings"]["svi_id"] == beside.id
 
 
 def test_a_hand_over_is_small(stage: Stage) -> None:

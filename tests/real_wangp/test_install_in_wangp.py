@@ -106,10 +106,8 @@ def page(tree: Path, out: Path) -> tuple[str, dict]:
     out.mkdir()
     environment = {
         **os.environ,
-        "WANGP_CPU_SHIM": "1",
         "HF_HUB_OFFLINE": "1",
         "GRADIO_ANALYTICS_ENABLED": "False",
-        "PYTHONPATH": str(HOST / "stubs"),
         "PYTHONUNBUFFERED": "1",
     }
     if (find.look(tree).version or "").startswith("9."):

@@ -153,7 +153,9 @@ def test_the_plan_announced_is_the_one_that_runs(runs, with_commands):
     assert "[SVI] 41 frames asked: 49 in 2 windows" in run.svi
 
 
-def test_a_video_without_a_hand_over_is_not_said_to_have_windows(runs):
-    line = next(line for line in runs["foreign"].svi if line.startswith("[SVI] window 1"))
-    assert "encoded again" in line
+def test_a_part_of_a_video_is_not_said_to_end_with_a_window(runs):
+    """Its hand-over is dropped when WanGP has read it; that it had windows is still known."""
+    line = next(line for line in runs["foreign"].svi if line.startswith("[SVI] window"))
+    assert line.startswith("[SVI] window 3/3")
+    assert "the video's own end" in line
     assert "from window" not in line

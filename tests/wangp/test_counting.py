@@ -19,7 +19,7 @@ def continued(*prompts: str) -> Run:
     """153 more frames, in two windows, after a video of two."""
     chain = Chain(source_frames=157, windows_before=2)
     carry = Carry(chain, PRO, 1.0, 1.0)
-    return Run(Settings(), carry, sizes(153, chain), written=list(prompts))
+    return Run(Settings(), carry, sizes(153, chain), windows_before=2, written=list(prompts))
 
 
 def test_a_continued_video_goes_on_counting(capsys) -> None:
@@ -36,3 +36,14 @@ def test_a_continued_video_goes_on_counting(capsys) -> None:
 def test_so_does_a_mistake() -> None:
     with pytest.raises(PromptError, match=r"Prompt 2: 9 s is past the end of window 4,"):
         times_of(continued("a cat", "a dog (at 9 s: it barks)"))
+
+
+def test_of_a_foreign_video_the_windows_are_not_counted(capsys) -> None:
+    """Only its frames are known: that so many windows made them would be invented."""
+    run = continued("a cat")
+    run.windows_before = 0
+    window = run.begin(1, 0, "a cat")
+    _announce(run, window, segments_of(window, "a cat"))
+    said = capsys.readouterr().out
+    assert "window 1/2: frames 158-233," in said
+    assert said.rstrip().endswith("the video's own end before it")

@@ -1,5 +1,6 @@
 """What the loop decides before it starts, without WanGP."""
 
+import functools
 import math
 
 import pytest
@@ -123,7 +124,6 @@ def a_task(**changes):
         ({"image_start": None}, "starts from a picture"),
         ({"image_start": None, "image_prompt_type": ""}, "starts from a picture"),
         ({"image_start": None, "image_refs": ["x"]}, "starts from a picture"),
-        ({"image_start": [Image.new("RGB", (8, 8))]}, "starts from a picture"),  # WanGP's black
         ({"image_start": None, "image_prompt_type": "L"}, "no video yet"),
     ],
 )
@@ -137,6 +137,14 @@ def test_anchors_serve_where_there_is_no_start_image():
     a_task(image_start=None, image_prompt_type="V", path="clip.mp4")
     a_task()
     a_task(image_start=PICTURE)
+
+
+def test_a_black_picture_in_the_place_of_none_is_said(capsys):
+    """WanGP's page offers it: no start image means black frames."""
+    a_task()
+    assert capsys.readouterr().out == ""
+    a_task(image_start=[Image.new("RGB", (8, 8))])
+    assert "starts from black" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("", 40), ("40", 40), ("7", 7), ("-3", 37)])
@@ -157,3 +165,30 @@ def test_more_latents_from_a_video_that_is_continued():
     chain = Chain(size=Size(21), source_frames=40, windows_before=1)
     windows = layout([Size(21, 2), Size(21)], chain)
     assert [(w.drop_front, w.motion_latents, w.adds) for w in windows] == [(9, 2, 12), (5, 1, 16)]
+
+
+def test_a_task_function_that_hides_its_parameters_runs_as_it_is():
+    """Decorated without care, it shows (*args, **kwargs) only."""
+    wgp = {"generate_media": lambda *args, **kwargs: (args, kwargs)}
+    task.attach(wgp)
+    call = {"model_type": "i2v", "custom_settings": None}
+    assert wgp["generate_media"](1, **call) == ((1,), call)
+
+
+def test_a_decorated_task_function_is_known_by_its_parameters():
+    def generate_media(task, model_type, image_mode=0, custom_settings=None, mode=""):
+        return model_type
+
+    @functools.wraps(generate_media)
+    def decorated(*args, **kwargs):
+        return generate_media(*args, **kwargs)
+
+    seen = []
+    wgp = {
+        "generate_media": decorated,
+        "get_model_def": lambda model_type: seen.append(model_type) or {},
+        "get_base_model_type": lambda model_type: model_type,
+    }
+    task.attach(wgp)
+    assert wgp["generate_media"]({}, "t2v") == "t2v"
+    assert seen == ["t2v"]

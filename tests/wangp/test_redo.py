@@ -109,8 +109,10 @@ def test_times_of_the_video_past_the_window_are_left_out() -> None:
     prompt = "one (at 2 s of video: two), (at 9.8 s of video: three) (at 9.9 s of video: four)."
     settings = settings_for(last=make(prompts=(prompt,) * 3))
     assert settings["prompt"] == "one (at 2 s of video: two), (at 9.8 s of video: three) ."
-    own = make(prompts=("one (at 9.9 s: two)",) * 3)
-    assert settings_for(last=own)["prompt"] == "one (at 9.9 s: two)"
+    own = make(prompts=("one (at 4.7 s: two) (at 4.75 s: three)",) * 3)  # windows 2, 3: 4.75 s
+    assert settings_for(last=own)["prompt"] == "one (at 4.7 s: two) "
+    marked = make(prompts=("one [0s:4s] two [4.9s:5s] three [4s:4.8s] four",) * 3)
+    assert settings_for(last=marked)["prompt"] == "one [0s:4s] two [4s:4.8s] four"
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,50 @@ def test_another_seed_and_prompt() -> None:
 def test_a_seed_from_a_list_stays_that_windows() -> None:
     last = make(seeds="list", seed_list=(7, 1000, 2000), seeds_used=(7, 1000, 2000))
     assert settings_for(window=2, last=last)["custom_settings"]["svi_seeds"] == "1000"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("(at 4.75 seconds: it rains)", "4.75 s is past the end of window 2, which adds 4.75 s"),
+        ("(at 12 s of video: it rains)", "12 s is past the end of the video, which is 9.8125 s"),
+        ("(at 2 seconds it rains)", "needs a ':' after its time (character 1:"),
+        ("[1s:3s] it [2s:4s] rains", "overlap"),
+    ],
+)
+def test_a_timed_prompt_with_a_mistake_writes_nothing(video: Path, prompt, words, capsys) -> None:
+    before = sorted(video.parent.iterdir())
+    assert main(["redo", str(video), "--window", "2", "--prompt", prompt]) == 2
+    assert words in capsys.readouterr().err
+    assert sorted(video.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("window", "words"),
+    [(2, "ends with window 2: window 3 is not in it"), (3, "the old one stays.\n")],
+)
+def test_it_says_what_becomes_of_later_windows(video: Path, window, words, capsys) -> None:
+    assert main(["redo", str(video), "--window", str(window)]) == 0
+    assert words in capsys.readouterr().out
+
+
+def test_it_says_so_of_several(tmp_path: Path, capsys) -> None:
+    video = tmp_path / "four.mp4"
+    video.write_bytes(b"not really a video")
+    video.with_suffix(".json").write_text(json.dumps(METADATA), encoding="utf-8")
+    ends = (*ENDS, 309)
+    save(
+        make(
+            frames=309,
+            windows=4,
+            window_ends=ends,
+            seeds_used=(7, 49, 91, 133),
+            prompts=("one", "two", "three", "four"),
+        ),
+        path_beside(video),
+    )
+    assert main(["redo", str(video), "--window", "2"]) == 0
+    assert "windows 3 to 4 are not in it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("window", "words"), [(1, "anew"), (0, "3"), (4, "it has 3"), (-1, "3")])

@@ -11,12 +11,20 @@ from pathlib import Path
 
 from wan2gp_svi import __version__
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.installer import find, hooks, journal, manifest, payload, plan
+from wan2gp_svi.installer import find, hooks, journal, manifest, payload, plan, proof
 from wan2gp_svi.installer import status as condition
 from wan2gp_svi.installer import update as updating
 from wan2gp_svi.installer.find import WanGP
 from wan2gp_svi.installer.journal import Disk
 from wan2gp_svi.installer.plan import Plan
+
+NEXT = (
+    "Next: start WanGP as always (if it is running, stop it first). Choose Wan2.2, Image2video 14B,"
+    " SVI 2 Pro, then a profile from the list above the settings, and press Apply. Give a start"
+    " image and a prompt, and press Generate. To take it out again: install.sh uninstall (Windows:"
+    " install.bat uninstall)."
+)
+"""What an installation ends with."""
 
 
 class Report:
@@ -128,7 +136,8 @@ def _install(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk)
     elif old is not None and old.extension != __version__:
         report.say(f"wan2gp-svi {__version__} has taken the place of {old.extension}.")
     else:
-        report.say(f"wan2gp-svi {__version__} is installed. Start WanGP as always.")
+        report.say(f"wan2gp-svi {__version__} is installed.")
+    report.say(NEXT)
     return 0
 
 
@@ -166,6 +175,10 @@ def _status(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk) 
     report.say(words[found.code])
     for text in (*found.problems, *found.notes):
         report.say(f"- {text}")
+    if found.code != condition.NOT_INSTALLED:
+        passed = proof.load(wangp.root)
+        report.data["selftest"] = None if passed is None else vars(passed)
+        report.say(proof.sentence(passed, wangp))
     if found.code == condition.DAMAGED:
         report.say("To mend it, run the install script (install.bat or install.sh) again.")
     return found.code
@@ -193,6 +206,8 @@ def _update(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk) 
         )
     report.data["wangp"] = newer.as_json()
     report.say(f"WanGP has been updated to {newer}, and the hooks are in again.")
+    report.data["selftest"] = proof.COMMAND
+    report.say(f"When all is in place, the self-test shows that SVI works with it: {proof.COMMAND}")
     if updating.requirements(root) != needed:
         report.data["pip"] = updating.pip_line(root)
         report.say(f"It needs other packages now. In WanGP's folder, run: {report.data['pip']}")

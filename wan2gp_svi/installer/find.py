@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -89,6 +90,27 @@ def look(root: Path) -> WanGP:
         _commit(root),
         _native((root / "models/wan/any2video.py").read_bytes()),
     )
+
+
+def paragraphs(root: Path) -> bool:
+    """Whether this WanGP's page takes a paragraph as a prompt; else a line is one.
+
+    Its shared/utils/prompt_parser.py has named the default since 11.77 ("PG"); before, there were
+    lines only. The user's own choice for all models is in wgp_config.json.
+    """
+    try:
+        parser = (root / "shared/utils/prompt_parser.py").read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    default = re.search(r"^DEFAULT_MULTI_PROMPTS_MODE\s*=\s*[\"'](\w+)", parser, re.MULTILINE)
+    if default is None:
+        return False
+    try:
+        chosen = json.loads((root / "wgp_config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        chosen = None
+    mode = chosen.get("multi_prompts_gen_type") if isinstance(chosen, dict) else None
+    return str(default[1] if mode is None else mode).upper().startswith("P")
 
 
 def _version(source: bytes) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from wan2gp_svi import __version__
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.installer import config, hooks, journal, manifest, patchfile, payload, places
+from wan2gp_svi.installer import config, hooks, journal, manifest, patchfile, payload, places, proof
 from wan2gp_svi.installer.find import WanGP
 from wan2gp_svi.installer.hooks import Hook
 from wan2gp_svi.installer.journal import Change
@@ -65,7 +65,7 @@ def uninstall(root: Path, old: Manifest | None) -> Plan:
         plan.notes.append(f"{name} is not from wan2gp-svi and stays.")
     _change_exclude(root, None, plan)
     _change_config(root, config.disable, plan)
-    for name in (manifest.PATCH, manifest.MANIFEST):
+    for name in (manifest.PATCH, proof.RECORD, manifest.MANIFEST):
         _change(root, name, None, plan)
     return plan
 

@@ -84,7 +84,7 @@ def requirements(root: Path) -> bytes:
 
 def pip_line(root: Path) -> str:
     """What a terminal in WanGP's folder runs to get those packages for WanGP's own Python."""
-    path = str(_python(root))
+    path = str(python_of(root))
     with contextlib.suppress(ValueError):  # on another drive
         path = min(path, os.path.relpath(path, root), key=len)
     # Seen from there it seldom has a space: PowerShell would not run it between quotes.
@@ -93,7 +93,7 @@ def pip_line(root: Path) -> str:
     return f"{path} -m pip install -r requirements.txt"
 
 
-def _python(root: Path) -> Path:
+def python_of(root: Path) -> Path:
     """The Python of WanGP's environment; the one that runs this where it is one, or none is."""
     running = Path(os.path.normpath(sys.executable))
     everywhere = [root / folder / name for folder in _ENVIRONMENTS for name in _PYTHONS]

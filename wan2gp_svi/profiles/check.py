@@ -33,7 +33,7 @@ class Mistake:
     sentence: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.key}: {self.sentence}"
+        return ": ".join(part for part in (self.file, self.key, self.sentence) if part)
 
     def as_json(self) -> dict[str, str]:
         return asdict(self)

@@ -86,6 +86,14 @@ def _accelerator(name: str, accelerators: list[str]) -> str:
     return next((known for known in ("lightx2v", *found) if known in name and found), "")
 
 
+def _named(file: str) -> Path:
+    path = Path(file)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not there"
+        raise UserError(f"{path} {what}: name a profile or settings file of WanGP (.json).")
+    return path
+
+
 def check(args: argparse.Namespace) -> int:
     """`profiles check`: every mistake in a line; exit code 2 when there is one."""
     host = takes(Path(args.wangp)) if args.wangp else Takes()
@@ -94,7 +102,7 @@ def check(args: argparse.Namespace) -> int:
         folder = source()
         files = [*profile_files(folder), *sorted(folder.glob("finetunes/*.json"))]
     else:
-        files = [Path(file) for file in args.files]
+        files = [_named(file) for file in args.files]
     found = [mistake for file in files for mistake in mistakes(file, host, ours)]
     if args.json:
         result = {

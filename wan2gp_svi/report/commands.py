@@ -1,17 +1,27 @@
-"""`wan2gp-svi plan`."""
+"""`wan2gp-svi plan`, and `lora inspect` where the file is a hand-over."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.installer import find
 from wan2gp_svi.report.plan import described, table
+from wan2gp_svi.svi import prompts as writing
 from wan2gp_svi.svi.schedule import prompts_for_windows, segments_of
 from wan2gp_svi.svi.vae import VAE_STRIDE
-from wan2gp_svi.svi.windows import Chain, Size
+from wan2gp_svi.svi.windows import LARGEST_SEED, Chain, Size, seeds_in, whole_numbers
 from wan2gp_svi.svi.windows import plan as plan_windows
+from wan2gp_svi.tensor_file import read_header
+
+T = TypeVar("T")
+
+_VARIABLE = re.compile(r"\{[^{}\n]+\}")
 
 
 def plan(args: argparse.Namespace) -> int:
@@ -21,13 +31,26 @@ def plan(args: argparse.Namespace) -> int:
             f"An overlap of {args.overlap} frames is not possible: it must be a multiple of"
             f" {VAE_STRIDE}, as a latent holds that many frames."
         )
-    size = Size(args.window, args.overlap // VAE_STRIDE)
-    prompts = _read(args.prompts) if args.prompts else [""]
-    chain = Chain(size=size, fps=args.fps, seed=args.seed)
-    windows = plan_windows(args.frames, chain)
+    if args.anchors < 0:
+        raise UserError(f"{args.anchors} anchor images are not possible: use 0 or more.")
+    chain = Chain(
+        size=Size(args.window, args.overlap // VAE_STRIDE),
+        fps=args.fps,
+        seed=args.seed,
+        seeds=_option(
+            "--seeds", seeds_in, args.seeds, f"'new', 'same', or whole numbers up to {LARGEST_SEED}"
+        ),
+        anchors=args.anchors,
+        anchor_schedule=_option(
+            "--schedule", whole_numbers, args.schedule, "whole numbers such as '1, 1, 2'"
+        ),
+    )
+    prompts = _read(args.prompts, _paragraphs(args.wangp)) if args.prompts else [""]
+    windows = plan_windows(args.frames, chain, args.exact)
     texts = prompts_for_windows(prompts, [window.seconds for window in windows])
     segments = [segments_of(*pair) for pair in zip(windows, texts, strict=True)]
     whole = described(args.frames, windows, segments)
+    whole["notes"] = _notes(prompts, len(windows))
     if args.json:
         print(json.dumps(whole, indent=1, ensure_ascii=False))
     else:
@@ -35,15 +58,80 @@ def plan(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: str) -> list[str]:
-    """The prompts of a text file, one a line; empty lines and those that start with # are not."""
+def inspect(args: argparse.Namespace) -> int:
+    """Say what a LoRA file is, or that it is a hand-over file and of what video."""
+    path = Path(args.file)
+    if not _is_handover(path):
+        from wan2gp_svi.lora.commands import inspect as inspect_lora
+
+        return inspect_lora(args)
+    from wan2gp_svi.report.handover import as_lines, described_handover  # needs torch
+    from wan2gp_svi.svi.handover_file import load
+
+    found = described_handover(path, load(path))
+    print(json.dumps(found, indent=1, ensure_ascii=False) if args.json else as_lines(found))
+    return 0
+
+
+def _is_handover(path: Path) -> bool:
+    """By its header; a damaged one by its name."""
+    try:
+        return {"id", "format", "checksum"} <= set(read_header(path).metadata)
+    except UserError:
+        return path.is_file() and path.name.endswith(".svi.safetensors")
+
+
+def _option(name: str, read: Callable[[Any], T], value: str, allowed: str) -> T:
+    try:
+        return read(value)
+    except ValueError:
+        raise UserError(f"{name} can be {allowed}, not {value!r}.") from None
+
+
+def _paragraphs(wangp: str | None) -> bool:
+    """Whether a prompt is a paragraph: as on the page of the WanGP named or found, else as today's.
+
+    Raises UserError where a folder is named that is not WanGP.
+    """
+    try:
+        root = find.wangp_folder(wangp)
+    except UserError:
+        if wangp:
+            raise
+        return True
+    return find.paragraphs(root)
+
+
+def _read(path: str, paragraphs: bool) -> list[str]:
+    """The prompts of a text file, as WanGP's page takes what is pasted into it."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text file in UTF-8"
         raise UserError(f"The prompts in {path} cannot be read: {reason}.") from error
-    lines = [line.strip() for line in text.splitlines()]
-    prompts = [line for line in lines if line and not line.startswith("#")]
+    prompts = writing.split(text, paragraphs)
     if not prompts:
-        raise UserError(f"There is no prompt in {path}: write one a line.")
+        raise UserError(f"There is no prompt in {path}: write one for the first window at least.")
+    for line in (line for prompt in prompts for line in prompt.split("\n")):
+        if line.startswith("!") or _VARIABLE.search(line):
+            raise UserError(
+                f"{path} has one of WanGP's templates ({line[:40]!r}): lines that begin with '!'"
+                " and words in braces are filled in on its page only. Write the prompts out."
+            )
     return prompts
+
+
+def _notes(prompts: list[str], windows: int) -> list[str]:
+    """What is worth knowing about prompts and windows."""
+    notes = []
+    if len(prompts) > windows:
+        unused = len(prompts) - windows
+        notes.append(
+            f"{len(prompts)} prompts for {windows} window{'s' * (windows > 1)}: the last"
+            f" {f'{unused} are' if unused > 1 else 'one is'} not used"
+        )
+    elif len(prompts) < windows and prompts != [""]:
+        notes.append(f"windows {len(prompts)} to {windows} share prompt {len(prompts)}")
+    if any("[/" in prompt.replace(" ", "") for prompt in prompts):
+        notes.append("WanGP's slash commands, [/...], may change these windows")
+    return notes

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from wan2gp_svi.svi.schedule import Segment, delivered
 from wan2gp_svi.svi.windows import Window
+
+MOST = 24
+"""Lines of windows that a table shows at most."""
+WORDS = 72
+"""Characters of a prompt that a shortened table shows."""
+LEAST = (6, 9, 13, 15, 10)
+"""Widths of the columns, but the last, where nothing needs more."""
 
 
 def describe(window: Window, segments: Sequence[Segment]) -> dict[str, Any]:
@@ -50,25 +57,92 @@ def described(
 
 
 def table(plan: dict[str, Any]) -> list[str]:
-    """The plan as lines of text."""
+    """The plan as lines of text.
+
+    Of more than MOST windows, those in a row that only go on counting share a line; where that is
+    still too long, the middle is left out and said to be.
+    """
     windows = plan["windows"]
+    seconds = windows[-1]["end_seconds"] - windows[0]["start_seconds"]
     delivered = windows[-1]["last_frame"] - windows[0]["first_frame"] + 1
     count = "1 window" if len(windows) == 1 else f"{len(windows)} windows"
-    lines = [
-        f"{plan['asked']} frames asked: {delivered} in {count}",
-        f"{'window':>6}  {'generates':>9}  {'frames':>13}  {'seconds':>15}  {'seed':>10}  anchor",
+    long = len(windows) > MOST
+    groups = _alike(windows) if long else [[window] for window in windows]
+    gone = groups[MOST * 2 // 3 : -(MOST // 3)] if len(groups) > MOST else []
+    rows: list[tuple[str, ...]] = [
+        ("window", "generates", "frames", "time" if long else "seconds", "seed", "anchor")
     ]
+    for group in groups:
+        if gone and group is gone[0]:
+            rows.append((f"... windows {group[0]['window']} to {gone[-1][-1]['window']}: --json",))
+        if not any(group is other for other in gone):
+            rows += _rows(group, long)
+    columns = list(zip(*(row[:-1] for row in rows if len(row) == len(rows[0])), strict=True))
+    widths = [max(least, *map(len, column)) for least, column in zip(LEAST, columns, strict=True)]
+    lines = [f"{plan['asked']} frames asked: {delivered} in {count}, {_length(seconds)}"]
+    for *cells, end in rows:
+        padded = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False))
+        lines.append("  ".join([*padded, end]))
+    return [*lines, *(f"Note: {note}." for note in plan.get("notes", ()))]
+
+
+def _alike(windows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Windows in a row that differ only in where they stand and by an equal step in their seeds."""
+    groups: list[list[dict[str, Any]]] = []
     for window in windows:
-        frames = f"{window['first_frame']}-{window['last_frame']}"
-        seconds = f"{window['start_seconds']:.2f}-{window['end_seconds']:.2f}"
-        anchor = window["anchor"] or "start image"
-        lines.append(
-            f"{window['window']:>6}  {window['generates']:>9}  {frames:>13}  {seconds:>15}"
-            f"  {window['seed']:>10}  {anchor}"
-        )
-        for words in window["words"]:
-            if words["text"]:
-                frames = f"{words['first_frame']}-{words['last_frame']}"
-                when = f"{words['start_seconds']:.2f}-{words['end_seconds']:.2f} s"
-                lines.append(f"{'':>19}{frames:>13}  {when:>15}  {words['text']}")
-    return lines
+        group = groups[-1] if groups else []
+        if group and _kind(group[0]) == _kind(window):
+            step = group[1]["seed"] - group[0]["seed"] if len(group) > 1 else None
+            if step in (None, window["seed"] - group[-1]["seed"]):
+                group.append(window)
+                continue
+        groups.append([window])
+    return groups
+
+
+def _kind(window: dict[str, Any]) -> tuple[Any, ...]:
+    words = ((part["text"], part["start_seconds"], part["end_seconds"]) for part in window["words"])
+    return (window["generates"], window["delivers"], window["anchor"], *words)
+
+
+def _rows(group: Sequence[dict[str, Any]], long: bool) -> Iterator[tuple[str, ...]]:
+    """A window's row, or that of several, and one for each of its words."""
+    first, last = group[0], group[-1]
+    show = _clock if long else "{:.2f}".format
+    numbers, seeds = str(first["window"]), str(first["seed"])
+    if len(group) > 1:
+        numbers += f"-{last['window']}"
+        step = group[1]["seed"] - first["seed"]
+        seeds += f" +{step} each" if step else ""
+    yield (
+        numbers,
+        str(first["generates"]),
+        f"{first['first_frame']}-{last['last_frame']}",
+        f"{show(first['start_seconds'])}-{show(last['end_seconds'])}",
+        seeds,
+        str(first["anchor"] or "start image"),
+    )
+    for words in first["words"]:
+        if words["text"]:
+            text = " ".join(words["text"].split())
+            if long and len(text) > WORDS:
+                text = text[: WORDS - 3] + "..."
+            frames = f"{words['first_frame']}-{words['last_frame']}"
+            when = f"{words['start_seconds']:.2f}-{words['end_seconds']:.2f} s"
+            yield "", "", "each" if len(group) > 1 else frames, when, text
+
+
+def _clock(seconds: float) -> str:
+    """35992.56 -> "9:59:52.56"."""
+    minutes, rest = divmod(round(seconds, 2), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{rest:05.2f}" if hours else f"{minutes}:{rest:05.2f}"
+
+
+def _length(seconds: float) -> str:
+    """A length as people say it."""
+    if seconds < 120:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return " ".join([*([f"{hours} h"] if hours else []), f"{minutes} min", f"{rest} s"])

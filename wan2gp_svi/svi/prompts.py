@@ -184,15 +184,30 @@ def parse(prompt: str) -> TimedPrompt:
     return TimedPrompt(text=text, parts=in_time, prompt=prompt, outside=tuple(outside))
 
 
-def until(prompt: str, seconds: float) -> str:
-    """The prompt without its parts that begin at or after `seconds` of the whole video.
+def until(prompt: str, video_seconds: float, window_seconds: float) -> str:
+    """The prompt without its parts that begin at or after the end of its window.
+
+    video_seconds, window_seconds: where that is in the whole video, and in the window itself.
 
     Raises PromptError as `parse` does.
     """
-    later = [p for p in parse(prompt).parts if p.whole_video and p.seconds >= seconds - SAME_TIME]
-    for part in sorted(later, key=lambda part: -part.position):
-        prompt = prompt[: part.position] + prompt[_closing(prompt, part.position) :]
+    later = {
+        part.position
+        for part in parse(prompt).parts
+        if part.text
+        and part.seconds >= (video_seconds if part.whole_video else window_seconds) - SAME_TIME
+    }
+    for position in sorted(later, reverse=True):
+        prompt = prompt[:position] + prompt[_end_of(prompt, position) :]
     return prompt
+
+
+def _end_of(prompt: str, start: int) -> int | None:
+    """Just behind the timed part that begins at `start`; None: at the end of the prompt."""
+    if prompt[start] == "(":
+        return _closing(prompt, start)
+    markers = _MARKER.finditer(prompt, start + 1)
+    return next((marker.start() for marker in markers if _bounds(marker[1]) is not None), None)
 
 
 def _timed_part(prompt: str, time: re.Match[str], slot: int) -> tuple[Part, int]:

@@ -21,12 +21,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames, latents_of
 
 SEED_STEP = 42
 """What the seed grows by from window to window; the authors use clip index * 42."""
+LARGEST_SEED = 2**32 - 1
+"""What every random generator of a host takes; WanGP's page ends at 999999999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,29 @@ class Chain:
     def starts_on_image(self) -> bool:
         """Whether this run's first window has no motion latents."""
         return self.source_frames < self.size.overlap
+
+
+def whole_numbers(value: Any) -> tuple[int, ...]:
+    """The numbers in "1, 2, 3" or a list. Raises ValueError where one is none, or below 0."""
+    parts = value.replace(",", " ").replace(";", " ").split() if isinstance(value, str) else value
+    try:
+        numbers = tuple(int(part) for part in parts)
+    except TypeError as error:
+        raise ValueError(value) from error
+    if any(number < 0 for number in numbers):
+        raise ValueError(value)
+    return numbers
+
+
+def seeds_in(value: Any) -> str | tuple[int, ...]:
+    """Seeds as a user writes them: "new", "same", or numbers. Raises ValueError for others."""
+    text = str(value).strip().lower() if isinstance(value, (str, int)) else value
+    if text in ("new", "same"):
+        return text
+    seeds = whole_numbers(text)
+    if not seeds or max(seeds) > LARGEST_SEED:
+        raise ValueError(value)
+    return seeds
 
 
 def check(chain: Chain) -> None:

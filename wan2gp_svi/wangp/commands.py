@@ -37,9 +37,22 @@ def redo(args: argparse.Namespace) -> int:
         f"Window {args.window} again, after frame {kept} of {video.name}:\n"
         f'  python wgp.py --process "{target}"\n'
         "or load that file on WanGP's page as settings, and press Generate. The result is a new"
-        " video; the old one stays."
+        f" video; the old one stays.{_later(args.window, last.windows)}"
     )
     return 0
+
+
+def _later(window: int, windows: int) -> str:
+    """What becomes of the windows after the one that is made again."""
+    if window == windows:
+        return ""
+    gone = (
+        f"windows {window + 1} to {windows} are" if windows > window + 1 else f"window {windows} is"
+    )
+    return (
+        f" It ends with window {window}: {gone} not in it, because they went on from the old window"
+        f" {window}. Continue the new video to make them again."
+    )
 
 
 def _settings(video: Path) -> dict[str, Any]:

@@ -75,8 +75,9 @@ def _generate(original: Callable[..., Any], pipeline: Any, *args, **kwargs) -> A
         return _window(original, pipeline, run, kwargs)
     if (getattr(pipeline, "model_def", None) or {}).get("svi2pro"):
         raise UserError(
-            "SVI 2 Pro was called without its plan of windows: it runs from WanGP's page, its"
-            " queue, --process and its Python API."
+            "SVI 2 Pro was called without its plan of windows. It runs from WanGP's page, its"
+            " queue, --process and its Python API; if this came from there, the extension does not"
+            " know this WanGP yet."
         )
     return original(pipeline, *args, **kwargs)
 
@@ -249,22 +250,23 @@ def _as_frame(image: Any, like: Tensor) -> Tensor:
 
 
 def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
-    """Say in the console what SVI does in this window; it counts from the video's first one."""
-    total = run.chain.windows_before + max(len(run.sizes), window.number)
+    """Say in the console what SVI does in this window."""
+    number = run.told_number(window)
+    total = number - window.number + max(len(run.sizes), window.number)
     handover = run.carry.handover
     anchor = f"anchor {window.anchor}" if window.anchor else "the start image as anchor"
     if not window.anchor and handover is not None and handover.anchor is not None:
         anchor = "the anchor as before"
     hand_over = "no hand-over"
-    if window.number == 1 and not window.on_image and handover is None:
-        hand_over = "the video's end encoded again"
+    if window.number == 1 and not window.on_image and handover is None:  # pixels, or encoded again
+        hand_over = "the video's own end before it"
     elif not window.on_image:
         count, what = window.motion_latents, "latent"
         if run.mode.motion_frames:
             count, what = run.mode.motion_frames, "frame"
-        hand_over = f"hand-over {count} {what}{'s' * (count > 1)} from window {window.index - 1}"
+        hand_over = f"hand-over {count} {what}{'s' * (count > 1)} from window {number - 1}"
     say(
-        f"window {window.index}/{total}: frames {window.start + 1}-{window.stop},"
+        f"window {number}/{total}: frames {window.start + 1}-{window.stop},"
         f" {anchor}, seed {window.seed}, {hand_over}"
     )
     if len(segments) > 1:

@@ -7,13 +7,15 @@ from its latents (wangp/continuing.py); without it, the end of that part is enco
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.handover import HandOver
 from wan2gp_svi.svi.prompts import until
-from wan2gp_svi.svi.windows import Size
+from wan2gp_svi.svi.schedule import prompts_for_windows, segments_of
+from wan2gp_svi.svi.windows import Chain, Size, Window, plan
 from wan2gp_svi.wangp.names import OLD_KEY
 from wan2gp_svi.wangp.settings import ours
 
@@ -29,7 +31,11 @@ def redo_settings(
     seed: int | None,
     prompt: str | None,
 ) -> dict[str, Any]:
-    """WanGP's settings: the video's own, continued after window `window` - 1 for one window."""
+    """WanGP's settings: the video's own, continued after window `window` - 1 for one window.
+
+    Raises UserError for a window that cannot be made again, and for a timed prompt with a mistake
+    or with a time that this window does not have.
+    """
     ends = last.window_ends
     if len(ends) != last.windows:
         raise UserError(
@@ -55,7 +61,8 @@ def redo_settings(
     else:
         custom["svi_seeds"] = last.seeds
     if prompt is None and len(last.prompts) == last.windows:
-        prompt = until(last.prompts[window - 1], ends[window - 1] / last.fps)
+        end, length = ends[window - 1] / last.fps, (ends[window - 1] - ends[window - 2]) / last.fps
+        prompt = until(last.prompts[window - 1], end, length)
     added = ends[window - 1] - ends[window - 2]
     discard = int(settings.get("sliding_window_discard_last_frames") or 0)
     full = Size(last.window_frames, last.motion_latents, discard)
@@ -78,4 +85,19 @@ def redo_settings(
     )
     if prompt is not None:
         settings["prompt"] = prompt
+        chain = Chain(
+            replace(full, frames=size, discard=discard),
+            last.fps,
+            source_frames=ends[window - 2],
+            windows_before=window - 1,
+        )
+        _check_times(prompt, plan(settings["video_length"], chain))
     return settings
+
+
+def _check_times(prompt: str, windows: list[Window]) -> None:
+    """Refuse now what WanGP would be refused later."""
+    spans = [window.seconds for window in windows]
+    texts = prompts_for_windows([prompt], spans, windows_before=windows[0].index - 1)
+    for window, text in zip(windows, texts, strict=True):
+        segments_of(window, text)

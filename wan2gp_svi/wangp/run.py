@@ -46,6 +46,7 @@ class Run:
     settings       the user's, of ours
     carry          chain, mode, strengths; what passes from window to window
     planned        sizes of the windows that were planned from the settings
+    windows_before of the video continued, as its hand-over tells; 0 where it has none
     starts_on_anchor   there is no start image: the first anchor image is it
     written        the prompts as the user wrote them
     custom         our settings as they were given, for the video's metadata
@@ -67,6 +68,7 @@ class Run:
     settings: Settings
     carry: Carry
     planned: Sequence[Size] = ()
+    windows_before: int = 0
     starts_on_anchor: bool = False
     written: list[str] = field(default_factory=list)
     custom: Mapping[str, Any] = field(default_factory=dict)
@@ -94,6 +96,10 @@ class Run:
     def mode(self) -> Mode:
         """The SVI mode of all windows; `carry` keeps it."""
         return self.carry.mode
+
+    def told_number(self, window: Window) -> int:
+        """A window's number in messages: from the video's first one, where that is known."""
+        return self.windows_before + window.number
 
     # -- the plan ------------------------------------------------------------------------------
 
@@ -164,7 +170,7 @@ class Run:
             prompts[:1] if one else prompts,
             spans,
             self.mode.prompt_repeat,
-            self.chain.windows_before,
+            self.windows_before,
         )
 
     def _in_use(self) -> list[str]:

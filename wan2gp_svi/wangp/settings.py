@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.windows import LARGEST_SEED, seeds_in, whole_numbers
 from wan2gp_svi.wangp.names import PREFIX, VIDEO_ID
 
 CONTROLS: list[dict[str, Any]] = [
@@ -65,9 +66,6 @@ CONTROLS: list[dict[str, Any]] = [
     },
 ]
 
-
-LARGEST_SEED = 2**32 - 1
-"""What every random generator of WanGP's takes; its page ends at 999999999."""
 
 MODE_CONTROL: dict[str, Any] = {
     "id": "svi_mode",
@@ -130,15 +128,12 @@ def read_mode(custom: Mapping[str, Any] | None) -> str:
 
 
 def _seeds(value: Any) -> str | tuple[int, ...]:
-    text = str(value).strip().lower() if isinstance(value, (str, int)) else value
-    if text in ("new", "same"):
-        return text
-    seeds = _whole_numbers("seeds", text)
-    if not seeds or max(seeds) > LARGEST_SEED:
+    try:
+        return seeds_in(value)
+    except ValueError:
         raise UserError(
             f"svi_seeds can be 'new', 'same', or whole numbers up to {LARGEST_SEED}, not {value!r}."
-        )
-    return seeds
+        ) from None
 
 
 def _number(name: str, value: Any, low: float, high: float) -> float:
@@ -152,11 +147,9 @@ def _number(name: str, value: Any, low: float, high: float) -> float:
 
 
 def _whole_numbers(name: str, value: Any) -> tuple[int, ...]:
-    parts = value.replace(",", " ").replace(";", " ").split() if isinstance(value, str) else value
     try:
-        numbers = tuple(int(part) for part in parts)
-    except (TypeError, ValueError):
-        numbers = (-1,)
-    if any(number < 0 for number in numbers):
-        raise UserError(f"svi_{name} must be whole numbers such as '1, 2, 3', not {value!r}.")
-    return numbers
+        return whole_numbers(value)
+    except ValueError:
+        raise UserError(
+            f"svi_{name} must be whole numbers such as '1, 2, 3', not {value!r}."
+        ) from None

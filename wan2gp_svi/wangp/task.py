@@ -51,11 +51,14 @@ def _generator(wgp: Mapping[str, Any]) -> str:
 
 def run_task(wgp: WGP, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """A task of WanGP: a run of ours around it where its model is SVI's, else as it is."""
-    if "custom_settings" not in inspect.signature(original).parameters:  # before 10.80
+    set_current(None)
+    takes = inspect.signature(original).parameters
+    if "model_type" not in takes:  # a signature that is not known: SVI's models stop (pipeline.py)
+        return original(*args, **kwargs)
+    if "custom_settings" not in takes:  # before 10.80
         kwargs.pop("custom_settings", None)  # `task` has them (`_custom`)
     given = arguments(original, args, kwargs)
     model_def = wgp["get_model_def"](given["model_type"]) or {}
-    set_current(None)
     edits = str(given.get("mode") or "").startswith("edit")
     if given.get("image_mode") or edits:
         return original(*args, **kwargs)
@@ -120,6 +123,7 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
         settings,
         carry,
         planned,
+        windows_before=handover.windows if handover else 0,
         starts_on_anchor=path is None and _no_start(given) and _anchors(given, mode) > 0,
         written=written_prompts(wgp, given),
         custom=ours(_custom(given)),
@@ -139,16 +143,19 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
 
 
 def _check_start(given: Mapping[str, Any], mode: Mode, path: str | None) -> None:
-    """Raise `UserError` where a task has nothing to start from."""
+    """Raise `UserError` where a task has nothing to start from; say where it starts from black."""
     if path is None and "L" in (given["image_prompt_type"] or ""):
         raise UserError(
             "There is no video yet to continue: make one first, or choose a start image."
         )
-    if path is None and _no_start(given) and not _anchors(given, mode):
+    if path is not None or not _no_start(given) or _anchors(given, mode):
+        return
+    if not given["image_start"]:
         raise UserError(
-            f"{mode.name} starts from a picture, and there is none (or a black one): give it a"
-            f" start image{'' if mode.motion_frames else ', anchor images'} or a video to continue."
+            f"{mode.name} starts from a picture, and there is none: give it a start image"
+            f"{'' if mode.motion_frames else ', anchor images'} or a video to continue."
         )
+    say("there is no start image: the video starts from black, which is its anchor too")
 
 
 def _no_start(given: Mapping[str, Any]) -> bool:
@@ -258,9 +265,13 @@ def times_of(run: Run) -> list[str]:
     for window, text in zip(run.windows, run.texts(), strict=True):
         segments = segments_of(window, text)
         if len(segments) > 1:
-            lines += [f"window {window.index}, {line}" for line in timetable(window, segments)]
+            lines += [
+                f"window {run.told_number(window)}, {line}" for line in timetable(window, segments)
+            ]
         for part in text.left_out if isinstance(text, TimedPrompt) else ():
-            lines.append(f"window {window.index} ends before {part.seconds:g} s: no {part.text!r}")
+            lines.append(
+                f"window {run.told_number(window)} ends before {part.seconds:g} s: no {part.text!r}"
+            )
     return lines
 
 

@@ -30,6 +30,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--wangp", required=True)
 parser.add_argument("--out", required=True)
@@ -40,28 +42,16 @@ OUT = Path(args.out).resolve()
 OUT.mkdir(parents=True, exist_ok=True)
 scenarios = json.loads(Path(args.scenarios).read_text()) if args.scenarios else []
 here = Path(__file__).resolve().parent
-sys.path[:0] = [str(here / "stubs"), str(here)]
-os.chdir(args.wangp)
-sys.path.insert(0, str(Path.cwd()))
-sys.argv = ["wgp.py", "--attention", "sdpa"]
-import cpu_shim  # noqa: E402
+sys.path += [str(here), str(here.parents[2])]  # the package in WanGP's folder comes first
+sys.path.insert(0, args.wangp)
+from wan2gp_svi.selftest import host, tiny  # noqa: E402
+from wan2gp_svi.selftest.recording import Recorder, count_encodes  # noqa: E402
 
-cpu_shim.install()
-import numpy as np  # noqa: E402
+bare = not (Path(args.wangp) / "wan2gp_svi" / "wangp").is_dir()
+wgp = host.start(args.wangp, without_svi=bare)
+host.no_offload(wgp)
 import profile_page  # noqa: E402
-import tiny  # noqa: E402
 import torch  # noqa: E402
-import wgp  # noqa: E402
-from mmgp import offload  # noqa: E402
-from PIL import Image  # noqa: E402
-
-wgp.server_config["notification_sound_enabled"] = 0
-wgp.download_models = lambda *a, **k: None
-wgp.offload.profile = lambda *a, **k: tiny.NullOffload()
-for name in ("load_loras_into_model", "sync_models_loras", "unload_loras_from_model"):
-    setattr(offload, name, lambda *a, **k: None)
-wgp.check_loras_exist = lambda *a, **k: ""
-wgp.app = getattr(wgp, "app", None) or wgp.WAN2GPApplication()
 
 gen = {}
 scenario = {}
@@ -82,7 +72,7 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
         pipe.vae.model.half()
         pipe.vae.model._model_dtype = torch.float16
         pipe.vae.scale = [values.half() for values in pipe.vae.scale]
-    pipe.recorder = tiny.Recorder(pipe)
+    pipe.recorder = Recorder(pipe)
     pipes["last"] = pipe
     count_encodes(pipe)
     show_colour_reference(pipe)
@@ -125,19 +115,6 @@ class Clip:
         pipes["last"].clip_saw = frames[0][:, 0].clone()
         seed = int(frames[0].double().sum().abs().item() * 1000) % 2**31
         return torch.randn(1, 257, 1280, generator=torch.Generator().manual_seed(seed)) * 0.1
-
-
-def count_encodes(pipe):
-    real = pipe.vae.model.encode
-
-    def encode(x, *a, **k):
-        pipe.encoded.append(int(x.shape[2]))
-        z = real(x, *a, **k)
-        pipe.encodings.append(z[0].clone())
-        pipe.seen.append(x[0].clone())
-        return z
-
-    pipe.vae.model.encode = encode
 
 
 def time_transformer(pipe):
@@ -209,9 +186,7 @@ def make_fake(pipe):
 
 
 torch.set_num_threads(int(os.environ.get("WANGP_THREADS", "2")))
-for handler in {id(h): h for h in wgp.model_types_handlers.values()}.values():
-    if "i2v_2_2" in handler.query_supported_types():
-        handler.load_model = staticmethod(load_model)
+host.give_models(wgp, load_model)
 
 
 def serve(port):
@@ -230,14 +205,6 @@ def serve(port):
 if args.serve:
     serve(args.serve)
     os._exit(0)
-
-
-def picture(seed, size=(64, 64)):
-    base = np.random.default_rng(seed).integers(0, 255, (4, 4, 3), dtype=np.uint8)
-    path = OUT / (f"picture{seed}.png" if size == (64, 64) else f"picture{seed} {size}.png")
-    if not path.exists():
-        Image.fromarray(base).resize(size, Image.BICUBIC).save(path)
-    return str(path)
 
 
 def frames_in(path):
@@ -291,48 +258,24 @@ def full_disk(folder):
         (folder / name).write_bytes(content)
 
 
-has_paragraphs = "FW" in Path(wgp.__file__).read_text(encoding="utf-8")
 made = {}
 results = []
 for scenario in scenarios:
     folder = OUT / scenario["name"]
     folder.mkdir(exist_ok=True)
     model = scenario.get("model", "i2v_2_2_svi2pro")
-    settings = {
-        "settings_version": wgp.settings_version,
-        "model_type": model,
-        "prompt": "one\ntwo\nthree\nfour",
-        "resolution": "64x64",
-        "video_length": 41,
-        "num_inference_steps": 2,
-        "seed": 7,
-        "sliding_window_size": 17,
-        "sliding_window_overlap": 4 if "svi2pro" in model else 1,
-        "sliding_window_color_correction_strength": 0,
-        "sliding_window_overlap_noise": 0,
-        "sliding_window_discard_last_frames": 0,
-        "image_prompt_type": "S",
-        "image_start": [picture(1, tuple(scenario.get("picture", (64, 64))))],
-        "guidance_scale": 1,
-        "guidance2_scale": 1,
-        "guidance_phases": 2,
-        "switch_threshold": 900,
-        "flow_shift": 5,
-        "sample_solver": "euler",
-        "multi_prompts_gen_type": "FW" if has_paragraphs else 1,
-        "repeat_generation": 1,
-        "mode": "",
-    }
-    if "t2v" in model:
-        settings.update(image_prompt_type="", video_length=17)
-        del settings["image_start"]
+    text_only = "t2v" in model
+    size = tuple(scenario.get("picture", (64, 64)))
+    settings = host.settings_of(wgp, model, None if text_only else host.picture(OUT, 1, size))
+    if text_only:
+        settings["video_length"] = 17
     anchors = scenario.get("anchors", 0)
     if anchors:
         settings["video_prompt_type"] = "KI"
-        settings["image_refs"] = [picture(50 + i) for i in range(anchors)]
+        settings["image_refs"] = [host.picture(OUT, 50 + i) for i in range(anchors)]
     if scenario.get("ends"):
         settings["image_prompt_type"] += "E"
-        settings["image_end"] = [picture(90 + i) for i in range(scenario["ends"])]
+        settings["image_end"] = [host.picture(OUT, 90 + i) for i in range(scenario["ends"])]
     source = scenario.get("continue")
     if source:
         settings.pop("image_start")
@@ -348,32 +291,23 @@ for scenario in scenarios:
     wgp.server_config.update(metadata_type="metadata", keep_intermediate_sliding_windows=1)
     wgp.server_config.update(scenario.get("config", {}))
     path = OUT / f"{scenario['name']} settings.json"
-    path.write_text(json.dumps(settings))
-    wgp.save_path = wgp.image_save_path = str(folder)
-    wgp.server_config["save_path"] = wgp.server_config["image_save_path"] = str(folder)
-    gen = {"queue": [], "in_progress": False, "file_list": [], "file_settings_list": []}
-    gen.update(audio_file_list=[], audio_file_settings_list=[], selected=0, audio_selected=0)
-    gen.update(prompt_no=0, prompts_max=0, repeat_no=0, total_generation=1, window_no=0)
-    gen.update(total_windows=0, progress_status="", process_status="process:main")
+    host.saves_in(wgp, folder)
+    state = host.new_state()
+    gen = state["gen"]
     if source and scenario.get("last"):
         gen["file_list"] = [made.get(source, source)]
         gen["file_settings_list"] = [comment_in(made.get(source, source))]
-    state = {"model_type": "", "edit_model_type": "", "gen": gen, "loras": []}
     said = io.StringIO()
     began = time.time()
-    wgp.reload_needed = True  # a fresh pipeline for every scenario
     pipes.clear()
     full = full_disk(folder) if scenario.get("full") else contextlib.nullcontext()
     with contextlib.redirect_stdout(said), full:
         if scenario.get("api"):
+            wgp.reload_needed = True
             ok, error, lines = through_api(settings, folder)
             said.write(lines)
         else:
-            queue, error = wgp._parse_settings_json(str(path), state)
-            ok = not error
-            if ok:
-                gen["queue"] = queue
-                ok = bool(wgp.process_tasks_cli(queue, state))
+            ok, error = host.run(wgp, settings, path, state)
     windows = pipes["last"].recorder.windows if pipes else []
     videos = sorted(folder.glob("*.mp4"), key=lambda p: (p.stat().st_mtime_ns, p.name))
     if videos:

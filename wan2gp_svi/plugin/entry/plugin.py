@@ -6,13 +6,13 @@ import gradio as gr
 from shared.utils.plugins import WAN2GPPlugin
 
 try:
-    from wan2gp_svi.plugin import hooks_lost
+    from wan2gp_svi.plugin import hooks_lost, selftest_due
 except Exception:  # the package was deleted and this file was not: nothing to say
-    hooks_lost = None  # type: ignore[assignment]
+    hooks_lost = selftest_due = None  # type: ignore[assignment]
 
 
 class SVIPlugin(WAN2GPPlugin):
-    """Adds nothing to the page while the hooks are in, and a tab that says so when they are not."""
+    """Adds nothing to the page while all is well, and a tab that says so when it is not."""
 
     def __init__(self):
         super().__init__()
@@ -22,8 +22,14 @@ class SVIPlugin(WAN2GPPlugin):
         self.uninstallable = False  # `install.bat uninstall` or `install.sh uninstall` takes it out
 
     def setup_ui(self):
-        text = hooks_lost.sentence(Path.cwd()) if hooks_lost else None
-        if text is None:
+        lost = hooks_lost.sentence(Path.cwd()) if hooks_lost else None
+        if lost is not None:
+            self._tell("wan2gp_svi_lost", "SVI needs mending", lost)
             return
+        due = selftest_due.sentence(Path.cwd()) if selftest_due else None
+        if due is not None:
+            self._tell("wan2gp_svi_selftest", "SVI self-test", due)
+
+    def _tell(self, tab, title, text):
         print(f"[SVI] {text}")
-        self.add_tab("wan2gp_svi_lost", "SVI needs mending", lambda: gr.Markdown(text))
+        self.add_tab(tab, title, lambda: gr.Markdown(text))

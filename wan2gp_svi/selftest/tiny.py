@@ -1,10 +1,9 @@
-"""A tiny but real WanGP pipeline (its WanModel, WanVAE_, WanAny2V), random weights, on a CPU.
+"""A tiny but real WanGP pipeline (its WanModel, WanVAE_, WanAny2V) with seeded random weights.
 
-drive.py puts it behind wgp.py's own loop. Only attributes are set: no file of WanGP is edited.
+host.py puts it behind wgp.py's own loop. Only attributes are set: no file of WanGP is edited.
 """
 
 import hashlib
-import time
 
 import torch
 
@@ -32,9 +31,8 @@ class FakeTextEncoder:
         for p in prompts:
             self.calls.append(p)
             h = int.from_bytes(hashlib.sha256(p.encode()).digest()[:7], "big")
-            out.append(
-                torch.randn(8 + h % 17, self.dim, generator=torch.Generator().manual_seed(h))
-            )
+            tokens = torch.randn(8 + h % 17, self.dim, generator=torch.Generator().manual_seed(h))
+            out.append(tokens if device is None else tokens.to(device))
         return out
 
 
@@ -51,11 +49,11 @@ def randomise(module, seed, gain=1.0):
             p.data = (1 + torch.randn(p.shape, generator=g) * 0.02).to(p.dtype)
 
 
-def tiny_vae(vae_dim=16, seed=11):
+def tiny_vae(vae_dim=16, seed=11, device="cpu"):
     from models.wan.modules import vae as V
 
     w = object.__new__(V.WanVAE)
-    w.dtype, w.device, w.z_dim = torch.float32, torch.device("cpu"), 16
+    w.dtype, w.device, w.z_dim = torch.float32, torch.device(device), 16
     mean = [
         -0.7571,
         -0.7089,
@@ -92,7 +90,7 @@ def tiny_vae(vae_dim=16, seed=11):
         2.8251,
         1.9160,
     ]
-    w.mean, w.std = torch.tensor(mean), torch.tensor(std)
+    w.mean, w.std = torch.tensor(mean, device=device), torch.tensor(std, device=device)
     w.scale = [w.mean, 1.0 / w.std]
     m = V.WanVAE_(
         dim=vae_dim,
@@ -105,7 +103,7 @@ def tiny_vae(vae_dim=16, seed=11):
         dropout=0.0,
     )
     randomise(m, seed)
-    w.model = m.float().eval().requires_grad_(False)
+    w.model = m.float().eval().requires_grad_(False).to(device)
     w.model._model_dtype = torch.float32
     w.upsampling_set = None
     return w
@@ -144,15 +142,26 @@ def tiny_transformer(
     return m.to(dtype).eval().requires_grad_(False)
 
 
-def tiny_any2v(model_def, two_models=True, seed=1, vae_dim=16, **transformer):
-    """WanAny2V without __init__ (no weight files): every attribute generate() and wgp.py read."""
+def tiny_any2v(
+    model_def,
+    two_models=True,
+    seed=1,
+    vae_dim=16,
+    device="cpu",
+    dtype=torch.float32,
+    attention="sdpa",
+    **transformer,
+):
+    """WanAny2V without __init__ (no weight files): every attribute generate() and wgp.py read.
+
+    `dtype` is the transformers' and what surrounds them; the VAE stays in 32 bits.
+    """
     from models.wan import any2video as A
     from models.wan.configs import WAN_CONFIGS
 
     cfg = WAN_CONFIGS["i2v-14B"] if "i2v-14B" in WAN_CONFIGS else next(iter(WAN_CONFIGS.values()))
     o = object.__new__(A.WanAny2V)
-    dtype = torch.float32
-    o.device = torch.device("cpu")
+    o.device = torch.device(device)
     o.config = cfg
     o.VAE_dtype = torch.float32
     o.dtype = dtype
@@ -171,10 +180,12 @@ def tiny_any2v(model_def, two_models=True, seed=1, vae_dim=16, **transformer):
         o.text_encoder_cache = None
     o.vae_stride = cfg.vae_stride
     o.patch_size = cfg.patch_size
-    o.vae = tiny_vae(vae_dim)
+    o.vae = tiny_vae(vae_dim, device=device)
     o.vae2 = None
-    o.model = tiny_transformer(100 + seed, **transformer)
-    o.model2 = tiny_transformer(200 + seed, **transformer) if two_models else None
+    o.model = tiny_transformer(100 + seed, dtype=dtype, **transformer).to(device)
+    o.model2 = None
+    if two_models:
+        o.model2 = tiny_transformer(200 + seed, dtype=dtype, **transformer).to(device)
     o.sample_neg_prompt = cfg.sample_neg_prompt
     o.num_timesteps = 1000
     o.use_timestep_transform = True
@@ -187,83 +198,8 @@ def tiny_any2v(model_def, two_models=True, seed=1, vae_dim=16, **transformer):
         A.set_rope_freqs_dtype(dtype)
     from mmgp import offload
 
-    offload.shared_state["_attention"] = "sdpa"
+    offload.shared_state["_attention"] = attention
     for m in (o.model, o.model2):
         if m is not None:
             m._loras_active_adapters, m._loras_scaling, m._loras_errors, m.cache = [], {}, [], None
     return o
-
-
-class Recorder:
-    """Records of each generate(): y, noise (first 5-D randn), model calls, latents, frames."""
-
-    def __init__(self, pipe):
-        self.pipe, self.windows, self.cur = pipe, [], None
-        rec = self
-        orig_gen = pipe.generate
-
-        def generate(*a, **k):
-            rec.cur = {
-                "kwargs": {
-                    x: (
-                        v
-                        if isinstance(v, (int, float, str, bool, type(None), slice, list))
-                        and not (isinstance(v, list) and len(v) > 8)
-                        else (tuple(v.shape) if torch.is_tensor(v) else type(v).__name__)
-                    )
-                    for x, v in k.items()
-                },
-                "models": [],
-                "timesteps": [],
-            }
-            real = torch.randn
-
-            def randn(*s, **kw):
-                t = real(*s, **kw)
-                if t.dim() == 5 and "noise" not in rec.cur:
-                    rec.cur["noise"] = t.clone()
-                return t
-
-            torch.randn = randn
-            t0 = time.time()
-            try:
-                r = orig_gen(*a, **k)
-            finally:
-                torch.randn = real
-            rec.cur["seconds"] = time.time() - t0
-            if isinstance(r, dict):
-                x = r["x"]
-                rec.cur["frames"] = x.clone() if torch.is_tensor(x) else x
-                rec.cur["latent_slice"] = r.get("latent_slice")
-                rec.cur["post_decode_pre_trim"] = r.get("post_decode_pre_trim", 0)
-            rec.windows.append(rec.cur)
-            return r
-
-        pipe.generate = generate
-        for tag in ("model", "model2"):
-            m = getattr(pipe, tag)
-            if m is None:
-                continue
-
-            def hook(mod, args, kw, tag=tag):
-                c = rec.cur
-                if c is None:
-                    return
-                c["models"].append(tag)
-                c["timesteps"].append(float(kw["t"].flatten()[0]))
-                if "y" in kw and "y" not in c and torch.is_tensor(kw["y"]):
-                    c["y"] = kw["y"].clone()
-                c.setdefault("x_in", []).append(kw["x"][0].clone())
-
-            m.register_forward_pre_hook(hook, with_kwargs=True)
-        vae = pipe.vae
-        for n in ("decode", "decode_to_cpu_uint8"):
-            if hasattr(vae, n):
-                decode = getattr(vae, n)
-
-                def dec(zs, *a, _o=decode, **k):
-                    if rec.cur is not None:
-                        rec.cur["latents"] = zs[0].clone()
-                    return _o(zs, *a, **k)
-
-                setattr(vae, n, dec)

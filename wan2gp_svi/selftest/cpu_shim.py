@@ -1,12 +1,11 @@
 """Runtime shims that let WanGP (which assumes one CUDA GPU) import and run on a CPU-only torch.
-Never edits WanGP. Activated by sitecustomize.py (same folder) when WANGP_CPU_SHIM=1, or by
-`import cpu_shim; cpu_shim.install()` before anything of WanGP is imported.
+Never edits WanGP. `install()` comes before anything of WanGP is imported.
 
-Shims (numbered as in README.md):
+Shims:
  S1 torch.cuda.* queries (capability, properties, memory, streams, synchronize, ...) answer harmlessly
  S2 device "cuda" -> "cpu" in every torch call (TorchFunctionMode, entered in every thread), in
     torch.Generator(device=...), in Tensor.cuda/Module.cuda, in Tensor.is_cuda-free ways
- S3 torchvision: the PyPI wheel's _C.so needs CUDA libs and is not loaded; its operator schemas are
+ S3 torchvision: where its _C.so needs CUDA libs and is not loaded, its operator schemas are
     declared so that `import torchvision` works (nms etc. are then not callable)
  S4 importlib.metadata.version("mmgp") can be spoofed with WANGP_MMGP_VERSION (only v9.91 needs it)
  S5 pin_memory -> no-op
@@ -18,6 +17,35 @@ import threading
 import types
 
 _installed = False
+_TORCHVISION = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qroi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor",
+    "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor",
+    "roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width) -> (Tensor, Tensor)",
+    "ps_roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, int sampling_ratio) -> (Tensor, Tensor)",
+    "ps_roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width) -> (Tensor, Tensor)",
+    "deform_conv2d(Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias, SymInt stride_h, SymInt stride_w, SymInt pad_h, SymInt pad_w, SymInt dilation_h, SymInt dilation_w, SymInt groups, SymInt offset_groups, bool use_mask) -> Tensor",
+)
+
+
+def _import_torchvision():
+    """S3"""
+    import torch
+
+    try:
+        import torchvision  # noqa: F401
+
+        return
+    except Exception:
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+    install._tv_lib = torch.library.Library("torchvision", "FRAGMENT")
+    for schema in _TORCHVISION:
+        try:
+            install._tv_lib.define(schema)
+        except RuntimeError as error:  # already defined
+            print("cpu_shim: torchvision schemas:", error, file=sys.stderr)
 
 
 def install():
@@ -36,23 +64,7 @@ def install():
 
     if torch.cuda.is_available():  # a real GPU: nothing to do
         return
-    # ---- S3 torchvision op schemas
-    try:
-        lib = torch.library.Library("torchvision", "DEF")
-        for s in (
-            "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-            "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-            "qroi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor",
-            "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor",
-            "roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width) -> (Tensor, Tensor)",
-            "ps_roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, int sampling_ratio) -> (Tensor, Tensor)",
-            "ps_roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width) -> (Tensor, Tensor)",
-            "deform_conv2d(Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias, SymInt stride_h, SymInt stride_w, SymInt pad_h, SymInt pad_w, SymInt dilation_h, SymInt dilation_w, SymInt groups, SymInt offset_groups, bool use_mask) -> Tensor",
-        ):
-            lib.define(s)
-        install._tv_lib = lib
-    except Exception as e:  # already defined
-        print("cpu_shim: torchvision schemas:", e, file=sys.stderr)
+    _import_torchvision()
 
     # ---- S1 torch.cuda
     c = torch.cuda

@@ -1,4 +1,4 @@
-"""A permissive stand-in: any attribute is a Stub that can be subclassed, called, decorated with; submodules import too."""
+"""A permissive stand-in: any attribute is a Stub, to subclass, call, decorate with or import."""
 
 import importlib.abc
 import importlib.machinery
