@@ -133,6 +133,41 @@ def _add_profiles(commands: argparse._SubParsersAction) -> None:
     check.set_defaults(run=_calls("wan2gp_svi.profiles.commands", "check"))
 
 
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    train = commands.add_parser("train", help="train a small Wan, and SVI's LoRA for it")
+    actions = train.add_subparsers(dest="action", metavar="ACTION", required=True)
+    base = actions.add_parser("base", help="the model itself; goes on where it was stopped")
+    for phase, what in (
+        ("shared", "before the experts part"),
+        ("high", "of the high-noise expert"),
+        ("low", "of the low-noise expert"),
+    ):
+        base.add_argument(f"--{phase}-steps", type=int, metavar="N", help=f"steps {what}")
+    base.set_defaults(run=_calls("wan2gp_svi.train.commands", "base"))
+    svi = actions.add_parser("svi", help="a LoRA by error recycling, of either expert")
+    svi.add_argument("--base", metavar="DIR", help="a folder of train base (default: the bundled)")
+    svi.add_argument("--mode", default="pro", metavar="MODE", help="pro, shot, film, tom, ...")
+    svi.add_argument("--expert", choices=("high", "low", "both"), default="both")
+    svi.add_argument("--steps", type=int, metavar="N", help="steps of either expert")
+    svi.add_argument("--rank", type=int, metavar="R", help="rank, which is also alpha")
+    svi.add_argument(
+        "--reference-only", action="store_true", help="errors in the condition alone (small models)"
+    )
+    svi.set_defaults(run=_calls("wan2gp_svi.train.commands", "svi"))
+    evidence = actions.add_parser("evidence", help="measure long chains against the truth")
+    evidence.add_argument("ways", nargs="+", metavar="WAY", help="a, b, c, d, e-..., window, timed")
+    evidence.add_argument("--base", metavar="DIR", help="a folder of train base (default: ours)")
+    evidence.add_argument("--lora", metavar="DIR", help="a folder of train svi (default: ours)")
+    evidence.add_argument("--windows", type=int, default=50, metavar="K", help="default 50")
+    evidence.add_argument("--scenes", type=int, default=16, metavar="N", help="default 16")
+    evidence.set_defaults(run=_calls("wan2gp_svi.train.commands", "evidence"))
+    for action in (base, svi, evidence):
+        action.add_argument("--out", required=True, metavar="DIR", help="where to write")
+        if action is not evidence:
+            action.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
+        action.add_argument("--threads", type=int, default=0, metavar="N", help="default: all")
+
+
 def _add_selftest(commands: argparse._SubParsersAction) -> None:
     test = commands.add_parser("selftest", help="does SVI work in your WanGP, on this machine")
     test.add_argument("--wangp", metavar="DIR", help="WanGP's folder (else: looked for)")
@@ -160,6 +195,7 @@ def parser() -> argparse.ArgumentParser:
     _add_drift(commands)
     _add_lora(commands)
     _add_profiles(commands)
+    _add_train(commands)
     return top
 
 

@@ -14,7 +14,7 @@ OWN_FOLDERS = (
     *(f"profiles/svi_{name}" for name in ("2_pro", "wan_2_1", "wan_2_2")),
 )
 _PACKAGE_FOLDER = Path(__file__).resolve().parent.parent
-_LEFT_OUT = {"__pycache__", "demo", "payload"}  # the demo is for machines without WanGP
+_LEFT_OUT = {"__pycache__", "demo", "train", "payload"}  # not for use inside WanGP
 
 
 def source_folder() -> Path:

@@ -61,7 +61,7 @@ def _across_borders(x: torch.Tensor, filter_: torch.Tensor) -> torch.Tensor:
 
 
 class SpatialTransform:
-    """One picture (3, H, W) in [-1, 1] <-> one latent (16, H/8, W/8), before normalisation."""
+    """Pictures (..., 3, H, W) in [-1, 1] <-> latents (..., 16, H/8, W/8), before normalisation."""
 
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         colours = dct2(3)  # brightness, warm-cold, green-magenta: an orthonormal opponent space
@@ -74,17 +74,16 @@ class SpatialTransform:
         self.lap = lapping().to(dtype)
 
     def analyse(self, picture: torch.Tensor) -> torch.Tensor:
-        """(3, H, W) -> (16, H/8, W/8)."""
+        """(..., 3, H, W) -> (..., 16, H/8, W/8)."""
         x = _across_borders(picture, self.lap)
         x = _across_borders(x.transpose(-1, -2), self.lap).transpose(-1, -2)
-        blocks = x.unflatten(2, (-1, 8)).unflatten(1, (-1, 8)).permute(0, 2, 4, 1, 3)
-        return torch.einsum("kp,phw->khw", self.rows, blocks.flatten(0, 2))
+        blocks = x.unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8)).movedim((-3, -1), (-4, -3))
+        return torch.einsum("kp,...phw->...khw", self.rows, blocks.flatten(-5, -3))
 
     def synthesise(self, latent: torch.Tensor) -> torch.Tensor:
-        """(16, h, w) -> (3, 8h, 8w): the transpose of `analyse`."""
-        h, w = latent.shape[-2:]
-        blocks = torch.einsum("kp,khw->phw", self.rows, latent).reshape(3, 8, 8, h, w)
-        x = blocks.permute(0, 3, 1, 4, 2).reshape(3, 8 * h, 8 * w)
+        """(..., 16, h, w) -> (..., 3, 8h, 8w): the transpose of `analyse`."""
+        blocks = torch.einsum("kp,...khw->...phw", self.rows, latent).unflatten(-3, (3, 8, 8))
+        x = blocks.movedim((-4, -3), (-3, -1)).flatten(-4, -3).flatten(-2)
         x = _across_borders(x.transpose(-1, -2), self.lap.T).transpose(-1, -2)
         return _across_borders(x, self.lap.T)
 
