@@ -42,8 +42,11 @@ VIDEO, HANDOVER = "video.mp4", "video.svi.safetensors"
 
 def make(args: argparse.Namespace) -> dict[str, Any]:
     """Make the film, its contact sheet and its plan in `args.out`; returns the plan, and where."""
+    import numpy as np
+
     from wan2gp_svi.demo import materials
     from wan2gp_svi.report.sheet import contact_sheet, save_png
+    from wan2gp_svi.video.frames import read
 
     window = WINDOW if args.window is None else args.window
     runs = _plan(args.frames, window, args.prompt or materials.PROMPTS, args.seed)
@@ -61,7 +64,7 @@ def make(args: argparse.Namespace) -> dict[str, Any]:
     _run(host, _task(more, window, size, -1), "video")
 
     outputs = host / "outputs"
-    frames = _frames(outputs / VIDEO, size)
+    frames = np.stack(list(read(outputs / VIDEO)[1]))
     windows = [*chain.windows, *more.windows]
     if len(frames) != windows[-1].stop:
         raise RuntimeError(f"{len(frames)} frames were made, {windows[-1].stop} were planned")
@@ -223,17 +226,6 @@ def _run(host: Path, task: dict[str, Any], name: str) -> None:
     )
     if done.returncode:
         raise RuntimeError(f"the small host stopped with exit code {done.returncode}")
-
-
-def _frames(video: Path, size: tuple[int, int]) -> np.ndarray:
-    """All frames of a video, (F, H, W, 3), uint8."""
-    import imageio_ffmpeg
-    import numpy as np
-
-    reader = imageio_ffmpeg.read_frames(str(video), pix_fmt="rgb24")
-    next(reader)
-    width, height = size
-    return np.stack([np.frombuffer(f, np.uint8).reshape(height, width, 3) for f in reader])
 
 
 def _seams(frames: np.ndarray, windows: list[Window]) -> list[float | None]:

@@ -278,7 +278,7 @@ def _notes(gathered: Gathered, windows: Windows) -> list[str]:
 def values(gathered: Gathered, windows: Windows, judged: Verdict) -> dict[str, Any]:
     """Everything that was measured, as plain values; frames and windows count from 1."""
     series, fps = gathered.series, gathered.fps
-    ratios = faulty.seam_ratios(series)
+    ratios, sums = faulty.seam_ratios(series), faulty.tracked(series)
     return {
         "frames": gathered.frames,
         "fps": fps,
@@ -288,7 +288,7 @@ def values(gathered: Gathered, windows: Windows, judged: Verdict) -> dict[str, A
         "findings": [{**asdict(f), "guide": f"{GUIDE}, {f.guide}"} for f in judged.findings],
         "notes": list(judged.notes),
         "windows_from": windows.source,
-        "windows": [_window(k, gathered, windows) for k in range(len(gathered.spans))],
+        "windows": [_window(k, gathered, windows, sums) for k in range(len(gathered.spans))],
         "joins": [
             {
                 "window": k + 1,
@@ -308,10 +308,11 @@ def values(gathered: Gathered, windows: Windows, judged: Verdict) -> dict[str, A
     }
 
 
-def _window(k: int, gathered: Gathered, windows: Windows) -> dict[str, Any]:
+def _window(
+    k: int, gathered: Gathered, windows: Windows, sums: dict[str, np.ndarray]
+) -> dict[str, Any]:
     start, stop = gathered.spans[k]
     series, fps = gathered.series, gathered.fps
-    sums = faulty.tracked(series)
 
     def middle(column: np.ndarray, digits: int) -> Any:
         found = np.median(column[start:stop].astype(np.float64), axis=0)

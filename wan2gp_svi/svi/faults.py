@@ -116,18 +116,22 @@ STILL = 0.02
 AROUND = 6
 """Frames to either side that an event is compared with."""
 FLASH, FLASH_LEVELS = 0.02, 0.6
+"""How far brightness is from that around it: its logarithm, and levels of luma."""
 LIGHT = 0.5
 """Share of a flash's change that light alone may leave unexplained."""
 REARRANGED = 0.1
 """Likeness to the first frame changes by more only where what is shown does."""
-JUMP = 3.0
-JUMP_LEVELS = 1.5
+JUMP, JUMP_LEVELS = 3.0, 1.5
+"""A jump: times the usual change (or the most speed) around it, and levels of luma."""
 CUT = 0.6
 """Likeness to the frame before, below which it is another picture."""
 STRANGER = 6.0
 """Residual of another picture, in medians of the video's."""
 TWICE, MISSING, SURE = 0.35, 1.5, 0.8
+"""Steps below and above which a frame is shown twice or missing; how sure a step must be."""
 AWAY, NEAR, AGAIN, LOCKED = 0.15, 0.3, 3, 0.07
+"""Falling back: 1 - likeness of a picture that has left its first; what is left of that when it is
+back; windows in which it must be; deviation of their phases, in windows."""
 
 
 # -- drift ----------------------------------------------------------------------------------------
@@ -189,16 +193,15 @@ def strange(series: Series) -> np.ndarray:
     return np.convolve(unlike, np.ones(5))[2:-2] > 0
 
 
-def tracked(series: Series) -> dict[str, np.ndarray]:
-    """The changes summed up: (F,) each, 0 at the first frame; tint (F, 2).
+def summed(series: Series, name: str) -> np.ndarray:
+    """A change summed up, (F,). Strange frames (a dissolve, a cut) are not compared."""
+    return np.cumsum(np.where(strange(series), 0, getattr(series, name)), dtype=np.float64)
 
-    Frames that motion and light do not explain (a dissolve, a cut) are not compared.
-    """
-    unlike = strange(series)
-    sums = {
-        name: np.cumsum(np.where(unlike, 0, getattr(series, f"d_{name}")), dtype=np.float64)
-        for name in ("exposure", "saturation", "detail", "u", "v")
-    }
+
+def tracked(series: Series) -> dict[str, np.ndarray]:
+    """The changes summed up: (F,) each, 0 at the first frame; tint (F, 2)."""
+    names = ("exposure", "saturation", "detail", "u", "v")
+    sums = {name: summed(series, f"d_{name}") for name in names}
     sums["tint"] = np.stack([sums.pop("u"), sums.pop("v")], -1)
     return sums
 
@@ -206,54 +209,67 @@ def tracked(series: Series) -> dict[str, np.ndarray]:
 def drifts(series: Series, spans: Sequence[Span]) -> list[Fault]:
     """What goes on changing: exposure, saturation, tint, detail; motion that dies down."""
     sums, parts = tracked(series), segments(spans)
-    scale = len(parts) / len(spans)  # segments of a window
-
     middle = [(a + b) // 2 for a, b in parts]
+    scale = len(parts) / len(spans)  # segments of a window
     told: list[Fault] = []
-    names = [f"d_quarter{k}" for k in (1, 2, 3, 4)]
-    unlike = strange(series)
-    sums4 = [np.cumsum(np.where(unlike, 0, getattr(series, name))) for name in names]
-    quarters = np.array([levels(one, parts) for one in sums4])
-    sharpness = np.log(np.maximum(levels(series.sharpness, parts), 1e-3))
-
-    def check(kind: str, level: np.ndarray) -> None:
-        limit = Limit(LIMITS[kind].total, LIMITS[kind].rate / scale)
-        # Motion comes and goes: it must have slowed down for longer, and not have recovered.
-        longer = kind == "motion"
-        found = going_on(level, limit, STEPS + longer, to_the_end=longer)
-        if kind in AS_LEVELS and len(parts) > LONG:
-            slow = going_on(level, Limit(SLOW_TOTAL * limit.total, limit.rate / SLOW), LONG)
-            as_such = np.log(np.maximum(levels(getattr(series, AS_LEVELS[kind]), parts), 1e-3))
-            known = slow and found and slow[0] <= found[0] and found[1] <= slow[1]
-            if slow and (known or _moved(as_such, *slow[:2]) / slow[2] > AS_SUCH):
-                found = max(found or slow, slow, key=lambda one: abs(one[2]))
-        if found is None or (longer and found[2] > 0):
-            return
-        first, last, size = found
-        if kind == "detail":  # seen in the frames as such, too; grain comes with what is shown
-            share = (sharpness[last] - sharpness[first]) / size
-            if share < AS_SUCH or 0 < size < GRAIN:
-                return
-        if kind == "exposure":  # a light that moves brightens one side and not the other
-            share = (quarters[:, last] - quarters[:, first]) / size
-            if share.min() < EVERYWHERE:
-                return
-        windows = int(first / scale), int(last / scale)
-        told.append(Fault(kind, middle[first], middle[last], size, windows))
-
-    for kind in ("exposure", "saturation", "detail"):
-        check(kind, levels(sums[kind], parts))
-    tint = levels(sums["tint"], parts)
-    if len(tint) > 1:
-        if any(f.kind == "saturation" for f in told):  # scales what colour there is
-            grown = np.exp(levels(sums["saturation"], parts)) - 1
-            tint = tint - _explained(tint, grown)
-        way = tint[-1] - tint[0] if len(tint) < 3 else _main_way(tint)
-        check("tint", tint @ (way / max(float(np.hypot(*way)), 1e-9)))
-    speed = levels(series.speed, parts)
-    if speed.max() > STILL:
-        check("motion", np.log(np.maximum(speed, STILL / 4)))
+    for kind in DRIFT:
+        if kind == "tint":
+            saturation = any(f.kind == "saturation" for f in told)
+            level = _tint(
+                levels(sums["tint"], parts), levels(sums["saturation"], parts), saturation
+            )
+        elif kind == "motion":
+            level = np.log(np.maximum(levels(series.speed, parts), STILL / 4))
+        else:
+            level = levels(sums[kind], parts)
+        found = _drift(
+            kind, level, Limit(LIMITS[kind].total, LIMITS[kind].rate / scale), series, parts
+        )
+        if found is not None:
+            first, last, size = found
+            windows = int(first / scale), int(last / scale)
+            told.append(Fault(kind, middle[first], middle[last], size, windows))
     return told
+
+
+def _drift(
+    kind: str, level: np.ndarray, limit: Limit, series: Series, parts: Sequence[Span]
+) -> tuple[int, int, float] | None:
+    """`going_on`, and what else must hold for a kind of drift."""
+    if kind == "motion":
+        if level.max() <= math.log(STILL):
+            return None
+        # Motion comes and goes: it must have slowed down for longer, and not have recovered.
+        found = going_on(level, limit, STEPS + 1, to_the_end=True)
+        return found if found is not None and found[2] < 0 else None
+    found = going_on(level, limit)
+    if kind == "tint":
+        return found
+    as_such = np.log(np.maximum(levels(getattr(series, AS_LEVELS[kind]), parts), 1e-3))
+    if len(parts) > LONG:
+        slow = going_on(level, Limit(SLOW_TOTAL * limit.total, limit.rate / SLOW), LONG)
+        known = slow and found and slow[0] <= found[0] and found[1] <= slow[1]
+        if slow and (known or _moved(as_such, *slow[:2]) / slow[2] > AS_SUCH):
+            found = max(found or slow, slow, key=lambda one: abs(one[2]))
+    if found is None:
+        return None
+    first, last, size = found
+    if kind == "detail":  # seen in the frames as such, too; grain comes with what is shown
+        share = (as_such[last] - as_such[first]) / size
+        return None if share < AS_SUCH or 0 < size < GRAIN else found
+    if kind == "exposure":  # a light that moves brightens one side and not the other
+        quarters = [levels(summed(series, f"d_quarter{k}"), parts) for k in (1, 2, 3, 4)]
+        share = min(float(one[last] - one[first]) / size for one in quarters)
+        return None if share < EVERYWHERE else found
+    return found
+
+
+def _tint(tint: np.ndarray, saturation: np.ndarray, known: bool) -> np.ndarray:
+    """The tint (n, 2) along the way that it goes most, (n,); less what a known saturation does."""
+    if known:
+        tint = tint - _explained(tint, np.exp(saturation) - 1)
+    way = _main_way(tint)
+    return tint @ way
 
 
 def _moved(level: np.ndarray, first: int, last: int) -> float:
@@ -264,7 +280,7 @@ def _moved(level: np.ndarray, first: int, last: int) -> float:
 
 
 def _main_way(points: np.ndarray) -> np.ndarray:
-    """The direction (2,) in which points (n, 2) lie apart most."""
+    """The direction (2,), of length 1, in which points (n, 2) lie apart most."""
     centred = points - points.mean(0)
     return np.linalg.svd(centred, full_matrices=False)[2][0]
 
