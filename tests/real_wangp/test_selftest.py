@@ -33,20 +33,19 @@ def python():
     return Path(os.environ.get("WANGP_PYTHON", sys.executable))
 
 
-@pytest.fixture
-def as_for(svi_tree, monkeypatch):
-    """The environment of this WanGP, and none of the folders that only tests know."""
-    for name in ("WANGP_MMGP_VERSION",):
-        if name in environment_for(svi_tree):
-            monkeypatch.setenv(name, environment_for(svi_tree)[name])
+@pytest.fixture(scope="module", autouse=True)
+def spoofed(svi_tree):
+    """What this WanGP asks for and the test's packages do not call themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in {"WANGP_MMGP_VERSION"} & environment_for(svi_tree).keys():
+            patch.setenv(name, environment_for(svi_tree)[name])
+        yield
 
 
 @pytest.fixture(scope="module")
 def seeded(svi_tree, python, tmp_path_factory):
     """What was found under each fault."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in {"WANGP_MMGP_VERSION"} & environment_for(svi_tree).keys():
-            patch.setenv(name, environment_for(svi_tree)[name])
         work = tmp_path_factory.mktemp("selftest")
         copying.copy(svi_tree, work / "WanGP")
         steps: list[str] = []
@@ -74,7 +73,7 @@ def every_file(root: Path) -> dict[str, bytes]:
 
 
 def test_the_command_passes_and_leaves_only_its_record(
-    svi_tree, python, tmp_path, monkeypatch, capsys, as_for
+    svi_tree, python, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(update, "python_of", lambda root: python)
     (svi_tree / "settings").mkdir(exist_ok=True)
