@@ -161,8 +161,11 @@ def _check_start(given: Mapping[str, Any], mode: Mode, path: str | None) -> None
 def _no_start(given: Mapping[str, Any]) -> bool:
     """Whether a task has no start image; WanGP puts a black one in the place of none."""
     images: Any = given["image_start"] or []
-    first = images if hasattr(images, "getextrema") else next(iter(images), None)
-    return first is None or not any(map(any, first.convert("RGB").getextrema()))
+    single = isinstance(images, str) or hasattr(images, "getextrema")
+    first = images if single else next(iter(images), None)
+    if not hasattr(first, "getextrema"):  # a file's name
+        return first is None
+    return not any(map(any, first.convert("RGB").getextrema()))
 
 
 def _anchors(given: Mapping[str, Any], mode: Mode) -> int:
