@@ -162,7 +162,7 @@ def _no_start(given: Mapping[str, Any]) -> bool:
     """Whether a task has no start image; WanGP puts a black one in the place of none."""
     images: Any = given["image_start"] or []
     single = isinstance(images, str) or hasattr(images, "getextrema")
-    first = images if single else next(iter(images), None)
+    first: Any = images if single else next(iter(images), None)
     if not hasattr(first, "getextrema"):  # a file's name
         return first is None
     return not any(map(any, first.convert("RGB").getextrema()))
