@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from wan2gp_svi.cli import main, parser
 from wan2gp_svi.demo import commands, film, materials
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.video.frames import read
 
 
 def arguments(out, **changes):
@@ -51,6 +52,11 @@ def test_the_defaults_are_those_of_the_command_line():
 
 
 # -- what it makes --------------------------------------------------------------------------------
+
+
+def shown(video):
+    """All frames of a video, (F, H, W, 3), uint8."""
+    return np.stack(list(read(video)[1]))
 
 
 def spans(window):
@@ -101,7 +107,7 @@ def test_the_second_run_went_on_from_the_file_of_the_first(made):
 
 
 def test_the_video_plays_in_a_browser(made):
-    frames = film._frames(made / "video.mp4", (64, 64))
+    frames = shown(made / "video.mp4")
     assert frames.shape == (117, 64, 64, 3)
     import imageio_ffmpeg
 
@@ -113,7 +119,7 @@ def test_the_video_plays_in_a_browser(made):
 
 
 def test_the_video_starts_on_the_photo_and_goes_to_its_anchors(made):
-    frames = film._frames(made / "video.mp4", (64, 64)).astype(float)
+    frames = shown(made / "video.mp4").astype(float)
     start, evening, night = (
         np.asarray(Image.open(made / "host" / name).convert("RGB"), float)
         for name in ("start.png", "anchor-1.png", "anchor-2.png")
@@ -178,9 +184,7 @@ def test_words_act_from_their_time_on(made):
     tasks = [task | {"prompt": p, "output_filename": name} for name, p in prompts.items()]
     (host / "words.json").write_text(json.dumps(tasks), encoding="utf-8")
     subprocess.run([sys.executable, "wgp.py", "--process", "words.json"], cwd=host, check=True)
-    plain, timed = (
-        film._frames(host / "outputs" / f"{name}.mp4", (64, 64)).astype(float) for name in prompts
-    )
+    plain, timed = (shown(host / "outputs" / f"{name}.mp4").astype(float) for name in prompts)
     change = np.abs(plain - timed).mean((1, 2, 3))
     assert change[16:].mean() > 5 * change[:13].mean()  # 1 s is frame 16, its latent begins at 13
     assert change[16:].min() > 1

@@ -412,3 +412,5 @@ def test_the_last_sentence_says_what_to_do_next(wangp, capsys):
     steps = ["SVI 2 Pro", "profile", "Apply", "start image", "prompt", "Generate", "uninstall"]
     places = [last.index(word) for word in steps]
     assert places == sorted(places)
+    run("install", wangp, say_next=False)  # as the demo does, which goes on by itself
+    assert "Next:" not in capsys.readouterr().out

@@ -147,6 +147,13 @@ def test_a_black_picture_in_the_place_of_none_is_said(capsys):
     assert "starts from black" in capsys.readouterr().out
 
 
+def test_a_start_image_may_be_the_name_of_a_file(capsys):
+    """A settings file that another program runs holds names."""
+    a_task(image_start="start.png")
+    a_task(image_start=["start.png"])
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(("keep", "kept"), [("", 40), ("40", 40), ("7", 7), ("-3", 37)])
 def test_how_much_of_a_video_is_kept(keep, kept):
     wgp = {"get_video_info": lambda path: (16, 64, 64, 40)}

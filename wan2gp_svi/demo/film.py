@@ -181,7 +181,7 @@ def _install(out: Path) -> Path:
         HOST, host, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"), dirs_exist_ok=True
     )
     print("Installing the extension on a copy of the small host")
-    commands.install(argparse.Namespace(wangp=str(host), json=False, dry_run=False))
+    commands.install(argparse.Namespace(wangp=str(host), json=False, dry_run=False, say_next=False))
     return host
 
 

@@ -137,7 +137,8 @@ def _install(wangp: WanGP, args: argparse.Namespace, report: Report, disk: Disk)
         report.say(f"wan2gp-svi {__version__} has taken the place of {old.extension}.")
     else:
         report.say(f"wan2gp-svi {__version__} is installed.")
-    report.say(NEXT)
+    if getattr(args, "say_next", True):  # the demo goes on by itself
+        report.say(NEXT)
     return 0
 
 

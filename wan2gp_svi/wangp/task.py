@@ -160,10 +160,11 @@ def _check_start(given: Mapping[str, Any], mode: Mode, path: str | None) -> None
 
 def _no_start(given: Mapping[str, Any]) -> bool:
     """Whether a task has no start image; WanGP puts a black one in the place of none."""
-    given_image = given["image_start"]
-    first = given_image[0] if isinstance(given_image, list) and given_image else given_image
-    if not hasattr(first, "convert"):  # the name of a file, where a host takes one
-        return not first
+    images: Any = given["image_start"] or []
+    single = isinstance(images, str) or hasattr(images, "getextrema")
+    first: Any = images if single else next(iter(images), None)
+    if not hasattr(first, "getextrema"):  # a file's name
+        return first is None
     return not any(map(any, first.convert("RGB").getextrema()))
 
 
