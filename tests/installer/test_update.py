@@ -140,8 +140,8 @@ def test_other_packages_that_a_pull_asks_for_are_said(upstream, clone, before, c
     assert run("update", clone, json=True) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["pip"] == "venv/bin/python -m pip install -r requirements.txt"
-    assert said["said"][-2].endswith(f"In WanGP's folder, run: {said['pip']}")
-    assert said["said"][-1].endswith("run the self-test: " + said["selftest"])
+    assert said["said"][-1].endswith(f"In WanGP's folder, run: {said['pip']}")
+    assert said["said"][-2].endswith(said["selftest"])
 
 
 def test_the_python_of_the_pip_line_is_the_running_one_if_wangp_has_none(tmp_path, monkeypatch):
