@@ -32,7 +32,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 SOURCES = (*drifting.PHOTOS, "drawn")
 SIZES = ((416, 240), (192, 112), (256, 144), (240, 416), (320, 320))
 LARGE = (832, 480)
-FAULTS = tuple(f for f in drifting.FAULTS)
+FAULTS = drifting.FAULTS
 OWN = {
     "exposure": "brightness",
     "saturation": "saturation",
@@ -179,7 +179,7 @@ def margins(rows: dict[str, list[Result]]) -> list[str]:
             lambda r: r.measures["tint"],
             ("tint",),
         ),
-        "detail, % lost": (
+        "detail, % either way": (
             -100 * np.expm1(-faulty.LIMITS["detail"].total),
             lambda r: abs(r.measures["detail"]),
             ("blur",),
@@ -204,6 +204,32 @@ def margins(rows: dict[str, list[Result]]) -> list[str]:
     return lines
 
 
+def report(rows: dict[str, list[Result]]) -> str:
+    """All tables, in Markdown."""
+    clean = rows["nothing"]
+    alarms = sum(bool(r.kinds) for r in clean)
+    lines = [
+        f"False alarms: {alarms} of {len(clean)} clean videos.",
+        "",
+        *table(rows),
+        "",
+        "Where what was found is not just what was planted:",
+        "",
+        *exceptions(rows),
+        "",
+        *margins(rows),
+    ]
+    return "\n".join(lines)
+
+
+def write(path: str, text: str) -> None:
+    """Put the tables between the marks of a file."""
+    old = Path(path).read_text(encoding="utf-8")
+    before, rest = old.split(BEGIN)
+    whole = f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}"
+    Path(path).write_text(whole, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clean", type=int, default=50)
@@ -216,27 +242,10 @@ def main() -> None:
         for fault in FAULTS:
             rows[fault] = [make(n, fault, Path(folder)) for n in range(args.each)]
         rows["nothing"] = [make(n, None, Path(folder)) for n in range(args.clean)]
-    alarms = sum(bool(r.kinds) for r in rows["nothing"])
-    text = "\n".join(
-        [
-            f"False alarms: {alarms} of {args.clean} clean videos.",
-            "",
-            *table(rows),
-            "",
-            "Where what was found is not just what was planted:",
-            "",
-            *exceptions(rows),
-            "",
-            *margins(rows),
-        ]
-    )
+    text = report(rows)
     print(text)
     if args.write:
-        path = Path(args.write)
-        old = path.read_text(encoding="utf-8")
-        before, rest = old.split(BEGIN)
-        after = rest.split(END)[1]
-        path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        write(args.write, text)
 
 
 if __name__ == "__main__":
