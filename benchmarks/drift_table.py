@@ -24,6 +24,7 @@ sys.path[:0] = [str(Path(__file__).parents[1] / part) for part in (".", "tests/r
 import drifting  # noqa: E402
 
 from wan2gp_svi.report.drift import Gathered, gather  # noqa: E402
+from wan2gp_svi.report.verdict import verdict  # noqa: E402
 from wan2gp_svi.report.windows import Windows  # noqa: E402
 from wan2gp_svi.svi import faults as faulty  # noqa: E402
 from wan2gp_svi.video.frames import read  # noqa: E402
@@ -76,7 +77,7 @@ def make(number: int, fault: str | None, folder: Path, strength: float = 1.0) ->
     shape, frames = read(path)
     windows = Windows(tuple(ends), ends[1] - ends[0], "as drawn")
     gathered = gather(frames, shape.fps, windows)
-    found = faulty.faults(gathered.series, gathered.spans)
+    found = verdict(gathered, windows).findings
     name = f"{move}, {source}, {size[0]}x{size[1]}, {codec}"
     judged = float((gathered.series.d_exposure != 0).mean()) > 0.5
     result = Result(name, [f.kind for f in found], measures(gathered), judged)

@@ -9,6 +9,7 @@ frames around them. Where each threshold is from: docs/drift.md, "Thresholds".
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -303,7 +304,9 @@ def _around(
     padded = np.pad(values.astype(np.float64), reach, constant_values=np.nan)
     near = sliding_window_view(padded, 2 * reach + 1)
     others = np.delete(near, reach, axis=1)
-    return reduce(others, axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # there is nothing around a lone frame
+        return reduce(others, axis=1)
 
 
 def spikes(values: np.ndarray) -> np.ndarray:
@@ -328,7 +331,7 @@ def cuts(series: Series) -> np.ndarray:
 
 def seam_ratios(series: Series) -> np.ndarray:
     """The change to each frame over the median of those around it (F,): 1 is usual."""
-    usual = np.maximum(_around(_inner(series.difference), np.nanmedian), 0.25)
+    usual = np.fmax(_around(_inner(series.difference), np.nanmedian), 0.25)
     return series.difference / usual
 
 
@@ -376,7 +379,7 @@ def events(series: Series, spans: Sequence[Span]) -> list[Fault]:
         size = float(bright[start:stop][np.argmax(np.abs(bright[start:stop]))])
         edges = light[start] - light[max(start - 1, 0)], light[min(stop, last)] - light[stop - 1]
         slow = np.abs(edges).max() < SUDDEN * abs(size)
-        if moved or slow or np.abs(shown).max() > REARRANGED:
+        if not 0 < start < stop <= last or moved or slow or np.abs(shown).max() > REARRANGED:
             continue  # what differs is not the light, or no flash
         found.append(Fault("flash", start, stop, size, join=join_near(start, 4)))
         taken[max(start - 1, 0) : stop + 2] = True
