@@ -24,6 +24,7 @@ sys.path[:0] = [str(Path(__file__).parents[1] / part) for part in (".", "tests/r
 import drifting  # noqa: E402
 
 from wan2gp_svi.report.drift import Gathered, gather  # noqa: E402
+from wan2gp_svi.report.verdict import verdict  # noqa: E402
 from wan2gp_svi.report.windows import Windows  # noqa: E402
 from wan2gp_svi.svi import faults as faulty  # noqa: E402
 from wan2gp_svi.video.frames import read  # noqa: E402
@@ -32,7 +33,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 SOURCES = (*drifting.PHOTOS, "drawn")
 SIZES = ((416, 240), (192, 112), (256, 144), (240, 416), (320, 320))
 LARGE = (832, 480)
-FAULTS = tuple(f for f in drifting.FAULTS)
+FAULTS = drifting.FAULTS
 OWN = {
     "exposure": "brightness",
     "saturation": "saturation",
@@ -76,7 +77,7 @@ def make(number: int, fault: str | None, folder: Path, strength: float = 1.0) ->
     shape, frames = read(path)
     windows = Windows(tuple(ends), ends[1] - ends[0], "as drawn")
     gathered = gather(frames, shape.fps, windows)
-    found = faulty.faults(gathered.series, gathered.spans)
+    found = verdict(gathered, windows).findings
     name = f"{move}, {source}, {size[0]}x{size[1]}, {codec}"
     judged = float((gathered.series.d_exposure != 0).mean()) > 0.5
     result = Result(name, [f.kind for f in found], measures(gathered), judged)
@@ -179,7 +180,7 @@ def margins(rows: dict[str, list[Result]]) -> list[str]:
             lambda r: r.measures["tint"],
             ("tint",),
         ),
-        "detail, % lost": (
+        "detail, % either way": (
             -100 * np.expm1(-faulty.LIMITS["detail"].total),
             lambda r: abs(r.measures["detail"]),
             ("blur",),
@@ -204,6 +205,32 @@ def margins(rows: dict[str, list[Result]]) -> list[str]:
     return lines
 
 
+def report(rows: dict[str, list[Result]]) -> str:
+    """All tables, in Markdown."""
+    clean = rows["nothing"]
+    alarms = sum(bool(r.kinds) for r in clean)
+    lines = [
+        f"False alarms: {alarms} of {len(clean)} clean videos.",
+        "",
+        *table(rows),
+        "",
+        "Where what was found is not just what was planted:",
+        "",
+        *exceptions(rows),
+        "",
+        *margins(rows),
+    ]
+    return "\n".join(lines)
+
+
+def write(path: str, text: str) -> None:
+    """Put the tables between the marks of a file."""
+    old = Path(path).read_text(encoding="utf-8")
+    before, rest = old.split(BEGIN)
+    whole = f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}"
+    Path(path).write_text(whole, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clean", type=int, default=50)
@@ -216,27 +243,10 @@ def main() -> None:
         for fault in FAULTS:
             rows[fault] = [make(n, fault, Path(folder)) for n in range(args.each)]
         rows["nothing"] = [make(n, None, Path(folder)) for n in range(args.clean)]
-    alarms = sum(bool(r.kinds) for r in rows["nothing"])
-    text = "\n".join(
-        [
-            f"False alarms: {alarms} of {args.clean} clean videos.",
-            "",
-            *table(rows),
-            "",
-            "Where what was found is not just what was planted:",
-            "",
-            *exceptions(rows),
-            "",
-            *margins(rows),
-        ]
-    )
+    text = report(rows)
     print(text)
     if args.write:
-        path = Path(args.write)
-        old = path.read_text(encoding="utf-8")
-        before, rest = old.split(BEGIN)
-        after = rest.split(END)[1]
-        path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        write(args.write, text)
 
 
 if __name__ == "__main__":

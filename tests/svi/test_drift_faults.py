@@ -136,6 +136,13 @@ def test_a_flash_is_light_that_comes_and_goes() -> None:
     assert "flash" not in kinds(other)
 
 
+def test_a_dark_moment_that_comes_slowly_is_no_flash() -> None:
+    join = SPANS[5][0]
+    down = {join + k: -0.015 for k in range(-3, 1)} | {join + k: 0.015 for k in range(1, 5)}
+    luma = {join + k: 120 - 1.8 * (4 - abs(k)) for k in range(-3, 4)}
+    assert kinds(put(calm(), d_exposure=down, luma=luma)) == []
+
+
 def test_a_cut_is_no_fault() -> None:
     cut = put(
         calm(),

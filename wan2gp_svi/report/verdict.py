@@ -95,12 +95,12 @@ def verdict(gathered: Gathered, windows: Windows) -> Verdict:
             findings.append(_event(kind, at_joins, gathered, windows))
         if not inside:
             continue
-        if kind in ("doubled", "lost"):
+        if kind in ("doubled", "lost") and not windows.known:
             findings.append(_event(kind, inside, gathered, windows))
         else:
             notes.append(
-                f"{_named(kind, inside, gathered)}, inside a window: the scene's own, or a join"
-                " that is not known"
+                f"{_named(kind, inside, gathered)}, inside a window: the scene's, the encoder's,"
+                " or that of a join which is not known"
             )
     notes += _notes(gathered, windows)
     return Verdict(tuple(findings), tuple(notes), tuple(found))

@@ -22,7 +22,7 @@ class Windows:
     `seeds`, `prompts` and `anchors` (numbers of anchor images, 0 the start image) are of the first
     windows, and may be fewer. `apart` gives for windows, counted from 1, how far the frames that it
     and the one before both decoded are apart, in levels of 255 (svi/overlap.py). `source` says in
-    words where this is from.
+    words where this is from, and `known` whether it is more than an assumption.
     """
 
     ends: tuple[int, ...]
@@ -32,6 +32,7 @@ class Windows:
     prompts: tuple[str, ...] = ()
     anchors: tuple[int, ...] = ()
     apart: Mapping[int, float] | None = None
+    known: bool = True
 
     def end(self, number: int) -> int:
         """The frame of the video after window `number`, counted from 1."""
@@ -94,6 +95,7 @@ def windows_of(video: Path, asked: int | None = None) -> Windows:
         WINDOW - OVERLAP,
         f"nothing says which windows it has, so {WINDOW} frames and then {WINDOW - OVERLAP} each"
         " are assumed (--window says otherwise)",
+        known=False,
     )
 
 

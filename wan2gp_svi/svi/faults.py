@@ -9,6 +9,7 @@ frames around them. Where each threshold is from: docs/drift.md, "Thresholds".
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -119,6 +120,8 @@ FLASH, FLASH_LEVELS = 0.02, 0.6
 """How far brightness is from that around it: its logarithm, and levels of luma."""
 LIGHT = 0.5
 """Share of a flash's change that light alone may leave unexplained."""
+SUDDEN = 0.5
+"""Share of a flash that comes or goes from one frame to the next."""
 REARRANGED = 0.1
 """Likeness to the first frame changes by more only where what is shown does."""
 JUMP, JUMP_LEVELS = 3.0, 1.5
@@ -301,7 +304,9 @@ def _around(
     padded = np.pad(values.astype(np.float64), reach, constant_values=np.nan)
     near = sliding_window_view(padded, 2 * reach + 1)
     others = np.delete(near, reach, axis=1)
-    return reduce(others, axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # there is nothing around a lone frame
+        return reduce(others, axis=1)
 
 
 def spikes(values: np.ndarray) -> np.ndarray:
@@ -326,7 +331,7 @@ def cuts(series: Series) -> np.ndarray:
 
 def seam_ratios(series: Series) -> np.ndarray:
     """The change to each frame over the median of those around it (F,): 1 is usual."""
-    usual = np.maximum(_around(_inner(series.difference), np.nanmedian), 0.25)
+    usual = np.fmax(_around(_inner(series.difference), np.nanmedian), 0.25)
     return series.difference / usual
 
 
@@ -353,10 +358,12 @@ def events(series: Series, spans: Sequence[Span]) -> list[Fault]:
     """Frames shown twice, missing, flashes and jumps. A cut is none, nor is what is near one."""
     if len(series) < 2 * AROUND + 2:
         return []
+    last = len(series) - 1
     joins = {start: k for k, (start, _) in enumerate(spans) if start}
     cut = cuts(series)
     near_cut = np.convolve(cut, np.ones(7))[3:-3] > 0
-    bright = spikes(brightness(series))
+    light = brightness(series)
+    bright = spikes(light)
     flash = (np.abs(bright) > FLASH) & (np.abs(spikes(series.luma)) > FLASH_LEVELS)
     found: list[Fault] = []
     taken = near_cut.copy()
@@ -369,9 +376,11 @@ def events(series: Series, spans: Sequence[Span]) -> list[Fault]:
         during = slice(start, stop + 1)
         moved = series.residual[during].sum() > LIGHT * series.difference[during].sum()
         shown = series.to_first[start:stop] - series.to_first[max(start - 1, 0)]
-        if moved or np.abs(shown).max() > REARRANGED:
-            continue  # what differs is not the light
         size = float(bright[start:stop][np.argmax(np.abs(bright[start:stop]))])
+        edges = light[start] - light[max(start - 1, 0)], light[min(stop, last)] - light[stop - 1]
+        slow = np.abs(edges).max() < SUDDEN * abs(size)
+        if not 0 < start < stop <= last or moved or slow or np.abs(shown).max() > REARRANGED:
+            continue  # what differs is not the light, or no flash
         found.append(Fault("flash", start, stop, size, join=join_near(start, 4)))
         taken[max(start - 1, 0) : stop + 2] = True
     sure = np.nan_to_num(series.sure, nan=0.0) > SURE
