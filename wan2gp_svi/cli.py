@@ -101,7 +101,7 @@ def _add_drift(commands: argparse._SubParsersAction) -> None:
     drift.add_argument("--window", type=int, metavar="W", help="frames (default: as it was made)")
     drift.add_argument("--json", metavar="FILE", help="write all that was measured")
     drift.add_argument("--plot", metavar="FILE.png", help="draw it, one glance")
-    drift.set_defaults(run=_calls("wan2gp_svi.report.drift_command", "drift"))
+    drift.set_defaults(run=_calls("wan2gp_svi.report.commands", "drift"))
 
 
 def _add_lora(commands: argparse._SubParsersAction) -> None:

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from wan2gp_svi.errors import UserError
 
 
 @contextmanager
@@ -34,3 +36,15 @@ def whole(target: Path) -> Iterator[Path]:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write(target: Path, fill: Callable[[Path], object]) -> None:
+    """`target`, whole, as `fill` writes it to the path that it is given.
+
+    Raises `UserError`, exit code 1, with the system's reason where it cannot be written.
+    """
+    try:
+        with whole(target) as part:
+            fill(part)
+    except OSError as error:
+        raise UserError(f"{target} could not be written: {error.strerror or error}.", 1) from error

@@ -111,7 +111,7 @@ def test_no_frame_is_lost_none_comes_twice_and_no_window_is_needless(case):
         assert window.adds >= 4
         assert window.adds == window.frames - window.drop_front - window.discard
         assert window.frames <= full.frames
-        known = 0 if k == 1 and chain.starts_on_image else 1 + 4 * full.motion_latents
+        known = 0 if k == 1 and chain.starts_on_image(full) else 1 + 4 * full.motion_latents
         assert window.drop_front == (min(chain.source_frames, 1) if known == 0 else known)
         assert window.kept_latents * 4 == window.latents * 4 - window.discard
     delivered = windows[-1].stop - chain.source_frames
@@ -123,7 +123,7 @@ def test_no_frame_is_lost_none_comes_twice_and_no_window_is_needless(case):
         assert 0 <= wanted - delivered <= max(full.adds / 4, 0) or len(windows) == 1
         assert delivered <= wanted
     # As few windows as the delivered frames need.
-    room = full.frames - chain.drop_first
+    room = full.frames - chain.drop_first(full)
     first = room - (full.discard if len(windows) > 1 else 0)
     assert len(windows) == 1 + max(-(-(delivered - first) // full.adds), 0)
     assert (len(windows) == 1) == (delivered <= room)

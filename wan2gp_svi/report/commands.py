@@ -1,4 +1,4 @@
-"""`wan2gp-svi plan`, and `lora inspect` where the file is a hand-over."""
+"""`wan2gp-svi plan`, `drift`, and `lora inspect` where the file is a hand-over."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.files import write
 from wan2gp_svi.installer import find
+from wan2gp_svi.report import told
 from wan2gp_svi.report.plan import described, table
 from wan2gp_svi.svi import prompts as writing
 from wan2gp_svi.svi.schedule import prompts_for_windows, segments_of
@@ -55,6 +57,54 @@ def plan(args: argparse.Namespace) -> int:
         print(json.dumps(whole, indent=1, ensure_ascii=False))
     else:
         print("\n".join(table(whole)))
+    return 0
+
+
+def drift(args: argparse.Namespace) -> int:
+    """Read the video once, print the verdict, write what is asked for."""
+    told.check_packages(told.NEEDED | (told.FOR_PLOT if args.plot else {}))
+    video = Path(args.video)
+    for name in (args.json, args.plot):
+        if name and not Path(name).absolute().parent.is_dir():
+            raise UserError(f"There is no folder {Path(name).absolute().parent} to write to.")
+    if args.plot and Path(args.plot).suffix.lower() != ".png":
+        raise UserError(f"The picture is a PNG: name it so, as in {Path(args.plot).stem}.png.")
+
+    from tqdm import tqdm  # what follows needs the extra
+
+    from wan2gp_svi.report import verdict as verdicts
+    from wan2gp_svi.report.drift import gather
+    from wan2gp_svi.report.windows import windows_of
+    from wan2gp_svi.video.frames import read
+
+    shape, frames = read(video)
+    windows = windows_of(video, args.window)
+    with tqdm(total=shape.frames or None, unit=" frames", desc=video.name, disable=None) as bar:
+        gathered = gather(frames, shape.fps, windows, bar.update)
+    if not gathered.frames:
+        raise UserError(f"There is not one frame in {video.name}.")
+    judged = verdicts.verdict(gathered, windows)
+    seconds, count = gathered.frames / gathered.fps, len(gathered.spans)
+    about = (
+        f"{video.name}: {shape.width}x{shape.height}, {gathered.frames} frames,"
+        f" {seconds:.1f} s, {count} window{'s' if count > 1 else ''}"
+    )
+    print("\n".join(told.told(judged, about, windows.source)))
+    if args.json:
+        values = {
+            "video": video.name,
+            "width": shape.width,
+            "height": shape.height,
+            **verdicts.values(gathered, windows, judged),
+        }
+        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write(Path(args.json), lambda part: part.write_text(text, encoding="utf-8"))
+    if args.plot:
+        from wan2gp_svi.report.sheet_of_drift import draw, save
+
+        figure = draw(gathered, judged, about)
+        write(Path(args.plot), lambda part: save(figure, part))
+        print(f"The picture: {args.plot}")
     return 0
 
 

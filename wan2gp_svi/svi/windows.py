@@ -125,19 +125,17 @@ class Chain:
     source_frames: int = 0
     windows_before: int = 0
 
-    @property
-    def drop_first(self) -> int:
-        """Frames dropped at the front of this run's first window.
+    def drop_first(self, size: Size) -> int:
+        """Frames dropped at the front of this run's first window, which is of `size`.
 
         A new video delivers all. A source shorter than the overlap has no motion latents to give:
         its last frame serves as the start image, and is not delivered again.
         """
-        return min(self.source_frames, 1) if self.starts_on_image else self.size.overlap
+        return min(self.source_frames, 1) if self.starts_on_image(size) else size.overlap
 
-    @property
-    def starts_on_image(self) -> bool:
-        """Whether this run's first window has no motion latents."""
-        return self.source_frames < self.size.overlap
+    def starts_on_image(self, size: Size) -> bool:
+        """Whether this run's first window, of `size`, has nothing of a window before it."""
+        return self.source_frames < size.overlap
 
 
 def whole_numbers(value: Any) -> tuple[int, ...]:
@@ -212,11 +210,11 @@ def sizes(frames: int, chain: Chain, exact: bool = False) -> list[Size]:
     """
     check(chain)
     full, wanted = chain.size, new_frames(frames, chain)
-    whole, delivered = replace(full, discard=0), full.frames - chain.drop_first - full.discard
+    whole, delivered = replace(full, discard=0), full.frames - chain.drop_first(full) - full.discard
     if wanted == delivered:
         return [full]
-    if wanted <= whole.frames - chain.drop_first:
-        return [replace(whole, frames=wanted + chain.drop_first)]
+    if wanted <= whole.frames - chain.drop_first(full):
+        return [replace(whole, frames=wanted + chain.drop_first(full))]
     later, rest = divmod(wanted - delivered, full.adds)
     plan = [full] * (1 + later)
     if rest == 0:
@@ -239,8 +237,8 @@ def layout(parts: Sequence[Size], chain: Chain) -> list[Window]:
 def _layout(parts: Sequence[Size], chain: Chain) -> Iterator[Window]:
     start = chain.source_frames
     for number, size in enumerate(parts, 1):
-        on_image = number == 1 and chain.source_frames < size.overlap
-        drop_front = min(chain.source_frames, 1) if on_image else size.overlap
+        on_image = number == 1 and chain.starts_on_image(size)
+        drop_front = chain.drop_first(size) if number == 1 else size.overlap
         stop = start + size.frames - drop_front - size.discard
         index = chain.windows_before + number
         yield Window(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.files import whole
+from wan2gp_svi.files import write
 from wan2gp_svi.svi.handover_file import load, path_beside
 from wan2gp_svi.video.probe import read_settings
 from wan2gp_svi.wangp.continuing import handover_at
@@ -26,7 +26,8 @@ def redo(args: argparse.Namespace) -> int:
     target = (
         Path(args.out) if args.out else video.with_name(f"{video.stem} {args.window} again.json")
     )
-    _write(target, settings)
+    text = json.dumps(settings, indent=1, ensure_ascii=False)
+    write(target, lambda part: part.write_text(text, encoding="utf-8"))
     kept = int(settings["keep_frames_video_source"])
     if handover_at(last, kept, [video.parent]).frames != kept:
         print(
@@ -60,11 +61,3 @@ def _settings(video: Path) -> dict[str, Any]:
     if settings is None or "model_type" not in settings:
         raise UserError(f"{video.name} holds no settings of WanGP.")
     return settings
-
-
-def _write(target: Path, settings: dict[str, Any]) -> None:
-    try:
-        with whole(target) as part:
-            part.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{target} could not be written: {error.strerror or error}.", 1) from error

@@ -98,8 +98,7 @@ def _motion(window: Mapping[str, Any], size: Size) -> int:
 def _size_for(run: Run, number: int, window: Mapping[str, Any]) -> Size:
     """The nearest window that adds the frames which a /duration asks for."""
     size = replace(run.chain.size, motion_latents=_motion(window, run.chain.size))
-    on_image = number == 1 and run.chain.source_frames < size.overlap
-    drop = min(run.chain.source_frames, 1) if on_image else size.overlap
+    drop = run.chain.drop_first(size) if number == 1 else size.overlap
     wanted = window["output_frames"] + drop + size.discard
     frames = max(floor_frames(wanted + 2), size.overlap + size.discard + VAE_STRIDE)
     return replace(size, frames=frames)

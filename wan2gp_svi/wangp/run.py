@@ -113,7 +113,7 @@ class Run:
         WanGP drops as many leading frames as such a source has; the window itself drops one, so it
         is made to look longer by the rest.
         """
-        on_image = self.chain.source_frames < self.size(1).overlap
+        on_image = self.chain.starts_on_image(self.size(1))
         return max(self.chain.source_frames - 1, 0) if on_image else 0
 
     def host_frames(self, window_no: int) -> int:

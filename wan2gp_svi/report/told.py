@@ -1,0 +1,69 @@
+"""The verdict on a video, told: as lines for a terminal, or in one for WanGP's console."""
+
+from __future__ import annotations
+
+import importlib.util
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wan2gp_svi.errors import UserError
+
+if TYPE_CHECKING:
+    from wan2gp_svi.report.verdict import Verdict
+
+NEEDED = {
+    "numpy": "numpy",
+    "cv2": "opencv-python-headless",
+    "skimage": "scikit-image",
+    "av": "av",
+    "tqdm": "tqdm",
+}
+FOR_PLOT = {"matplotlib": "matplotlib"}
+
+
+def told(judged: Verdict, about: str, source: str) -> list[str]:
+    """The verdict, as lines for a terminal."""
+    lines = [about, ""]
+    if judged.holds:
+        lines.append("The video holds: nothing is out of line.")
+    for finding in judged.findings:
+        text = finding.text[0].upper() + finding.text[1:] + "."
+        lines += textwrap.wrap(text, 96, initial_indent="- ", subsequent_indent="  ")
+        lines.append(f"  What helps: {finding.guide} (docs/guide.md)")
+    lines += [""] if judged.notes else []
+    for note in judged.notes:
+        text = f"Note: {note}."
+        lines += textwrap.wrap(text, 98, subsequent_indent="  ")
+    return [*lines, "", *textwrap.wrap(source[0].upper() + source[1:] + ".", 98)]
+
+
+def one_line(video: str | Path) -> str:
+    """The verdict of a video in one line, for WanGP's console; "" where none can be given.
+
+    It never raises: a report must not cost anybody their video.
+    """
+    try:
+        check_packages(NEEDED)
+        from wan2gp_svi.report.drift import gather
+        from wan2gp_svi.report.verdict import verdict
+        from wan2gp_svi.report.windows import windows_of
+        from wan2gp_svi.video.frames import read
+
+        shape, frames = read(video)
+        windows = windows_of(Path(video))
+        gathered = gather(frames, shape.fps, windows)
+        return verdict(gathered, windows).line if gathered.frames else ""
+    except Exception:
+        return ""
+
+
+def check_packages(needed: dict[str, str]) -> None:
+    """Raises `UserError` that names what is missing and how to get it."""
+    missing = [package for name, package in needed.items() if not importlib.util.find_spec(name)]
+    if missing:
+        raise UserError(
+            f"The drift report needs packages that are not here: {', '.join(missing)}. In WanGP's"
+            " own Python they are: run it by install.bat or install.sh from WanGP's folder; or"
+            " install this project with its extra, pip install '.[report]'."
+        )
