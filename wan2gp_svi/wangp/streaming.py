@@ -34,7 +34,7 @@ from torch import Tensor
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.wangp.console import say, say_once
 from wan2gp_svi.wangp.film import Film
-from wan2gp_svi.wangp.run import Run, current
+from wan2gp_svi.wangp.run import Run, current, set_current
 from wan2gp_svi.wangp.wrapping import arguments, wrap
 
 WHOLE = 20
@@ -43,6 +43,8 @@ TAIL = 64
 """Frames of a continued video that are kept at hand; only some of them are ever encoded."""
 PYAV = (14, 1)
 """The first version that copies streams as they are."""
+KEEP = "keep_intermediate_sliding_windows"
+"""WanGP's setting; versions without `record_file_metadata` (before 12) delete no video."""
 POST = ("spatial_upsampling", "temporal_upsampling", "film_grain_intensity")
 
 
@@ -53,6 +55,9 @@ def attach(wgp: dict[str, Any]) -> None:
 
 def begin(wgp: dict[str, Any], run: Run, given: Mapping[str, Any]) -> None:
     """Note what a task allows; the console says what goes WanGP's way, and why."""
+    save_video = wgp.get("save_video")
+    if not callable(save_video) or "container" not in inspect.signature(save_video).parameters:
+        return  # not WanGP: a small host of its own
     problem = _missing()
     if problem is not None:
         say_once(f"{problem}: the video is encoded anew after every window, as WanGP does")
@@ -105,12 +110,11 @@ def save(wgp: dict[str, Any], original: Callable[..., Any], *args: Any, **kwargs
     if number == 1:
         _restart(film, original, given, name.parent, ending)
     frames = _new_frames(film, given["tensor"], number == 1)
-    intermediate = wgp["server_config"].get("keep_intermediate_sliding_windows", 1)
+    intermediate = wgp["server_config"].get(KEEP, 1) or "record_file_metadata" not in wgp
     part = film.writer.room / f"{number}" if intermediate and number > WHOLE else None
     film.writer.add(frames.permute(1, 2, 3, 0), keep=part)
     for_sound = name.stem.endswith("_tmp")  # WanGP puts the sound to it and deletes it
-    if not for_sound:
-        _empty(film, given["tensor"])
+    _empty(film, given["tensor"], for_sound)
     last = number >= len(run.sizes)
     if not for_sound and (last or (intermediate and number <= WHOLE)):
         said = film.writer.finish(name)
@@ -158,21 +162,19 @@ def _new_frames(film: Film, tensor: Any, first: bool) -> Tensor:
     return frames
 
 
-def _empty(film: Film, tensor: Any) -> None:
+def _empty(film: Film, tensor: Any, for_sound: bool) -> None:
     """Lets go of the frames that WanGP holds: they are written.
 
     From 12 on they are a list. Before, they are one tensor, which the next window's frames are put
-    behind: its last frame stays, in the same object.
+    behind: its last frame stays, in the same object. For sound they are counted once more there.
     """
-    if film.held is not None:
-        film.taken = tensor.shape[2] if torch.is_tensor(tensor) else 0
-        return
     if not torch.is_tensor(tensor):
-        tensor.clear()
+        if film.held is None:
+            tensor.clear()
         return
-    film.taken = tensor.shape[2]
-    whole = tensor._base
-    if whole is not None and whole.shape == tensor.shape[1:]:
+    film.taken, whole = tensor.shape[2], tensor._base
+    loose = whole is not None and whole.shape == tensor.shape[1:]
+    if loose and film.held is None and not for_sound:
         with suppress(RuntimeError):  # one that PyTorch lets nobody change
             whole.data = whole[:, -1:].clone()
             film.taken = 1
@@ -258,14 +260,19 @@ def _sample(film: Film, width: int, height: int, fps: float) -> Any:
     container = config.get("video_container", "mp4")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder) / f"sample.{container}"
-        inspect.unwrap(film.wgp["save_video"])(
-            tensor=torch.zeros(1, 3, 2, height, width),
-            save_file=str(path),
-            fps=fps,
-            nrow=1,
-            codec_type=config.get("video_output_codec", None),
-            container=container,
-        )
+        run = current()
+        set_current(None)  # it is no window
+        try:
+            film.wgp["save_video"](
+                tensor=torch.zeros(1, 3, 2, height, width),
+                save_file=str(path),
+                fps=fps,
+                nrow=1,
+                codec_type=config.get("video_output_codec", None),
+                container=container,
+            )
+        finally:
+            set_current(run)
         with opened(path) as sample:
             return describe(sample)
 
