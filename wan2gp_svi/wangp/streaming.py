@@ -173,8 +173,9 @@ def _empty(film: Film, tensor: Any, for_sound: bool) -> None:
             tensor.clear()
         return
     film.taken, whole = tensor.shape[2], tensor._base
-    loose = whole is not None and whole.shape == tensor.shape[1:]
-    if loose and film.held is None and not for_sound:
+    if whole is None or whole.shape != tensor.shape[1:]:
+        return
+    if film.held is None and not for_sound:
         with suppress(RuntimeError):  # one that PyTorch lets nobody change
             whole.data = whole[:, -1:].clone()
             film.taken = 1
