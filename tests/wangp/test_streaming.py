@@ -16,7 +16,7 @@ from wan2gp_svi.svi.carry import Carry
 from wan2gp_svi.svi.modes import PRO
 from wan2gp_svi.svi.windows import Chain, Size
 from wan2gp_svi.video.encode import encoder
-from wan2gp_svi.wangp import loop, streaming
+from wan2gp_svi.wangp import console, loop, streaming
 from wan2gp_svi.wangp.run import Run, set_current
 from wan2gp_svi.wangp.settings import Settings
 
@@ -251,6 +251,7 @@ def test_an_old_pyav_is_said_and_wangp_saves(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(av, "__version__", "13.0.0")
+    monkeypatch.setattr(console, "_told", set())
     going = start(host, tmp_path, 2)
     assert "PyAV 13.0.0 is too old" in capsys.readouterr().out
     going.window(pictures(FIRST))
