@@ -68,8 +68,8 @@ class Writer:
         self._folder, self._ending, self._encode = folder, ending, encode
         self._form = growing.FORMATS[ending]
         self._source, self._kept = source, kept
-        self._room = folder / f"{MAKING}{uuid.uuid4().hex}"
-        self._film = self._room / "film"
+        self.room = folder / f"{MAKING}{uuid.uuid4().hex}"  # hidden; parts may be kept there
+        self._film = self.room / "film"
         self._begun = False
         self._fragments = 0
         self._delay = 0  # frames a decoder may hold back
@@ -82,7 +82,7 @@ class Writer:
         before, when the disk is full, the encoder fails, or the source is damaged.
         """
         try:
-            self._room.mkdir(exist_ok=True)
+            self.room.mkdir(exist_ok=True)
             with self._part(frames, "window") as (part, like, packets):
                 if not self._begun:
                     self._begin(like, packets)
@@ -96,7 +96,7 @@ class Writer:
         except OSError as error:
             raise self._refusal(error) from error
         finally:
-            (self._room / f"window{self._ending}").unlink(missing_ok=True)
+            (self.room / f"window{self._ending}").unlink(missing_ok=True)
         return self.frames
 
     def show(self, target: Path) -> None:
@@ -120,21 +120,25 @@ class Writer:
             with whole(target) as part, opened(self._film) as film:
                 self._rewrite(film, part)
         except (OSError, av.error.FFmpegError, UserError, NotAlike) as error:
-            if not (target.exists() and target.samefile(self._film)):
+            if not self.is_growing(target):
                 self.show(target)
             return f"{target} plays, but could not be put into its final form ({error})."
         return None
 
+    def is_growing(self, path: Path) -> bool:
+        """Whether what stands at `path` is the film as it grows, not a finished one."""
+        return path.exists() and self._film.exists() and path.samefile(self._film)
+
     def close(self) -> None:
         """Takes the hidden folder away; what was shown or finished stays."""
-        shutil.rmtree(self._room, ignore_errors=True)
+        shutil.rmtree(self.room, ignore_errors=True)
 
     @contextmanager
     def _part(
         self, frames: np.ndarray, name: str
     ) -> Iterator[tuple[Path, Any, list[tuple[int, Packet]]]]:
         """The frames encoded alone: the file, the same opened, and all its packets."""
-        path = self._room / f"{name}{self._ending}"
+        path = self.room / f"{name}{self._ending}"
         path.unlink(missing_ok=True)
         self._encode(frames, path)
         with ExitStack() as stack:
@@ -171,7 +175,7 @@ class Writer:
         """The same film in a file of its own."""
         before = self._film, self.frames, self._fragments
         self._source, self._kept = self._film, self.frames
-        self._film = self._room / f"film-{uuid.uuid4().hex}"
+        self._film = self.room / f"film-{uuid.uuid4().hex}"
         try:
             self._begin(like, packets)
         except BaseException:
@@ -233,6 +237,9 @@ class Writer:
         """The film's packets in one file with one index."""
         with av.open(str(path), "w", format=self._form) as container:
             stream = growing.add_stream(container, film.streams.video[0], self.rate)
+            comment = film.metadata.get("comment", "").strip()
+            if comment:  # what was written into the film while it grew
+                container.metadata["comment"] = comment
             place = 0
             for unit in units(film, self.rate):
                 for frame, packet in unit:

@@ -66,9 +66,9 @@ def attach_model(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
 def attach_wgp(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
     """wgp.py, before its `if __name__ == "__main__"`."""
     if _hooks_fit(hooks):
-        from wan2gp_svi.wangp import continuing, loop, page, phases, task
+        from wan2gp_svi.wangp import continuing, loop, page, phases, streaming, task
 
-        for module in (task, loop, page, continuing, phases):
+        for module in (task, loop, page, continuing, phases, streaming):
             module.attach(namespace)
 
 

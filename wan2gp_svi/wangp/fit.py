@@ -59,6 +59,7 @@ NEEDED = (
     Needed(WGP, "compute_sliding_window_no", absent="may go: build_default_window_plan plans"),
     Needed(WGP, "build_frame_scheduler", ("prompts",), absent="before 12.10: no slash commands"),
     Needed(WGP, "preprocess_video"),
+    Needed(WGP, "save_video", absent="in a host that writes videos its own way"),
     Needed(WGP, "prepare_inputs_dict"),
     Needed(WGP, "collect_custom_settings_from_inputs", absent="before 10.80: no custom settings"),
     Needed(WGP, "record_file_metadata", absent="before 12.0: no video is replaced"),

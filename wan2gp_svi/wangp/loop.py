@@ -19,13 +19,10 @@ from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.carry import Source
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Size, layout
-from wan2gp_svi.wangp import continuing
+from wan2gp_svi.wangp import continuing, streaming
 from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.task import times_of
 from wan2gp_svi.wangp.wrapping import wrap
-
-TAIL = 64
-"""Frames of a continued video that are kept at hand; only some of them are ever encoded."""
 
 
 def attach(wgp: dict[str, Any]) -> None:
@@ -127,12 +124,17 @@ def _as_host_windows(run: Run, like: list[dict]) -> list[dict]:
 
 def _source_read(original: Callable[..., Any], *args, **kwargs) -> Any:
     """The video that is continued, as WanGP has resized and resampled it."""
-    frames = original(*args, **kwargs)
     run = current()
-    is_source = run is not None and run.chain.source_frames and run.carry.source is None
-    if run is not None and is_source and frames is not None:
-        video = frames.permute(3, 0, 1, 2)
-        run.carry.source = Source(video[:, :1].clone(), video[:, -TAIL:].clone(), video.shape[1])
-        run.carry.chain = replace(run.chain, source_frames=video.shape[1])
+    if (
+        run is None
+        or not run.chain.source_frames
+        or not streaming.is_source(run, original, args, kwargs)
+    ):
+        return original(*args, **kwargs)
+    frames, first, count = streaming.read_source(run, original, args, kwargs)
+    if frames is not None and run.carry.source is None:
+        start, video = first[:1].permute(3, 0, 1, 2), frames.permute(3, 0, 1, 2)
+        run.carry.source = Source(start.clone(), video[:, -streaming.TAIL :].clone(), count)
+        run.carry.chain = replace(run.chain, source_frames=count)
         continuing.verify(run)
     return frames

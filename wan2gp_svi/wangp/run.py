@@ -19,6 +19,7 @@ from wan2gp_svi.svi.prompts import PromptError, TimedPrompt
 from wan2gp_svi.svi.schedule import Segment, prompts_for_windows, segments_of, serving
 from wan2gp_svi.svi.windows import Chain, Size, Window, layout
 from wan2gp_svi.wangp.console import say_once
+from wan2gp_svi.wangp.film import Film
 from wan2gp_svi.wangp.settings import LARGEST_SEED, Settings
 
 _current = threading.local()
@@ -63,6 +64,7 @@ class Run:
     start          the frame (3, 1, H, W) that the run's first window starts from
     saved_id       id of the last hand-over file written
     orphans        videos that WanGP has deleted, whose hand-over files are still there
+    film           the video as it grows; None where it is written WanGP's way
     """
 
     settings: Settings
@@ -83,6 +85,7 @@ class Run:
     start: Tensor | None = None
     saved_id: str | None = None
     orphans: list[str] = field(default_factory=list)
+    film: Film | None = None
 
     def __post_init__(self) -> None:
         self.sizes = self.sizes or list(self.planned)

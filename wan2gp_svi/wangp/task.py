@@ -25,7 +25,7 @@ from wan2gp_svi.svi.prompts import TimedPrompt
 from wan2gp_svi.svi.schedule import segments_of, timetable
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Chain, Size, check, layout, sizes
-from wan2gp_svi.wangp import continuing, fit
+from wan2gp_svi.wangp import continuing, fit, streaming
 from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.names import modes_of
 from wan2gp_svi.wangp.run import Run, set_current
@@ -68,13 +68,17 @@ def run_task(wgp: WGP, original: Callable[..., Any], *args: Any, **kwargs: Any) 
             return original(*args, **kwargs)
         fit.check(wgp)
         run, told = begin(wgp, given, mode)
+        streaming.begin(wgp, run, given)
     except UserError as error:
         raise _error(f"SVI: {error}") from error
     set_current(run)
     try:
         return original(**{**given, **told})
+    except UserError as error:
+        raise _error(f"SVI: {error}") from error
     finally:
         set_current(None)
+        streaming.end(run)
 
 
 def mode_of(model_def: Mapping[str, Any], base_type: str, given: Mapping[str, Any]) -> Mode | None:

@@ -21,6 +21,7 @@ Results: OUT/results.json, and OUT/<name>.npz with y, noise, latents, frames of 
 
 import argparse
 import contextlib
+import functools
 import io
 import json
 import os
@@ -185,6 +186,40 @@ def make_fake(pipe):
             model.forward = lambda x, *a, **k: [torch.zeros_like(u) for u in x]
 
 
+def watch_saves():
+    """Record of every video saved: seconds, memory then, frames that were encoded for it."""
+    import imageio
+
+    saves, encoded = [], [0]
+    real, real_writer = wgp.save_video, imageio.get_writer
+
+    def get_writer(*a, **k):
+        writer = real_writer(*a, **k)
+        append = writer.append_data
+
+        def append_data(*a, **k):
+            encoded[0] += 1
+            return append(*a, **k)
+
+        writer.append_data = append_data
+        return writer
+
+    @functools.wraps(real)
+    def save(*a, **k):
+        encoded[0], began = 0, time.perf_counter()
+        result = real(*a, **k)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        resident = round(pages * resource.getpagesize() / 1e6, 1)
+        seconds = round(time.perf_counter() - began, 4)
+        saves.append({"seconds": seconds, "encoded": encoded[0], "resident_mb": resident})
+        return result
+
+    imageio.get_writer = get_writer
+    wgp.save_video = save
+    return saves
+
+
+saves = watch_saves() if sys.platform == "linux" else []
 torch.set_num_threads(int(os.environ.get("WANGP_THREADS", "2")))
 host.give_models(wgp, load_model)
 
@@ -289,6 +324,7 @@ for scenario in scenarios:
     settings.update(scenario.get("set", {}))
     settings = {name: value for name, value in settings.items() if value is not None}
     wgp.server_config.update(metadata_type="metadata", keep_intermediate_sliding_windows=1)
+    wgp.server_config.update(video_container="mp4", video_output_codec="libx264_8")
     wgp.server_config.update(scenario.get("config", {}))
     path = OUT / f"{scenario['name']} settings.json"
     host.saves_in(wgp, folder)
@@ -298,6 +334,7 @@ for scenario in scenarios:
         gen["file_list"] = [made.get(source, source)]
         gen["file_settings_list"] = [comment_in(made.get(source, source))]
     said = io.StringIO()
+    saves.clear()
     began = time.time()
     pipes.clear()
     full = full_disk(folder) if scenario.get("full") else contextlib.nullcontext()
@@ -332,6 +369,7 @@ for scenario in scenarios:
             "error": str(error or ""),
             "seconds": round(time.time() - began, 2),
             "videos": [{"path": str(v), "frames": frames_in(str(v))} for v in videos],
+            "saves": list(saves),
             "files": sorted(p.name for p in folder.iterdir()),
             "metadata": comment_in(str(videos[-1])) if videos else {},
             "version": wgp.WanGP_version,

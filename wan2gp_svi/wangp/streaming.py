@@ -1,0 +1,299 @@
+"""The video of a run is written as it grows: every frame is compressed once.
+
+WanGP gives all frames so far to `save_video` after each window, encodes the lot again under a new
+name, and keeps them in memory for the next time; a video that is continued is read whole and
+encoded again too. In a run of SVI `save_video` is asked for the new frames only, which are put
+behind the film (video/writer.py), and what WanGP holds is emptied. A video that is continued is
+copied, packet for packet, where it is of the kind that is written now; then WanGP is given the end
+of it alone.
+
+    begin        when a run begins: what its task allows
+    save         around WanGP's `save_video`
+    read_source  where WanGP reads the video to continue (loop.py)
+    end          when the task has ended: a film that was stopped gets its final form
+
+`keep_intermediate_sliding_windows` is respected: after each of the first WHOLE windows the video so
+far stays, as in WanGP; of later ones the window's own part does, so that the disk does not fill
+with the square of the length.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wan2gp_svi.errors import UserError
+from wan2gp_svi.wangp.console import say, say_once
+from wan2gp_svi.wangp.film import Film
+from wan2gp_svi.wangp.run import Run, current, set_current
+from wan2gp_svi.wangp.wrapping import arguments, wrap
+
+WHOLE = 20
+"""Windows whose videos stay whole when the user keeps intermediate ones."""
+TAIL = 64
+"""Frames of a continued video that are kept at hand; only some of them are ever encoded."""
+PYAV = (14, 1)
+"""The first version that copies streams as they are."""
+KEEP = "keep_intermediate_sliding_windows"
+"""WanGP's setting; versions without `record_file_metadata` (before 12) delete no video."""
+POST = ("spatial_upsampling", "temporal_upsampling", "film_grain_intensity")
+
+
+def attach(wgp: dict[str, Any]) -> None:
+    """Wrap `save_video` in wgp.py's globals."""
+    wrap(wgp, "save_video", functools.partial(save, wgp))
+
+
+def begin(wgp: dict[str, Any], run: Run, given: Mapping[str, Any]) -> None:
+    """Note what a task allows; the console says what goes WanGP's way, and why."""
+    save_video = wgp.get("save_video")
+    if not callable(save_video) or "container" not in inspect.signature(save_video).parameters:
+        return  # not WanGP: a small host of its own
+    problem = _missing()
+    if problem is not None:
+        say_once(f"{problem}: the video is encoded anew after every window, as WanGP does")
+        return
+    options = wgp.get("get_api_output_options")
+    held = None
+    if options is not None and options(given.get("plugin_data"))[0]:
+        held = "a program asked for all frames"
+        say(f"{held}: they stay in memory")
+    needs_source = ("video_guide", "video_mask", "audio_guide", "audio_guide2", "audio_source")
+    letters = set(str(given.get("video_prompt_type") or "")) - set("KI")
+    slash = any("[/" in prompt.replace(" ", "") for prompt in run.written)
+    run.film = Film(
+        wgp,
+        plain=not any(given.get(name) for name in POST),
+        short=not (letters or slash or any(given.get(name) for name in needs_source)),
+        held=held,
+    )
+
+
+def _missing() -> str | None:
+    """Why films cannot be written here; None when they can."""
+    try:
+        import av
+
+        from wan2gp_svi.video import writer  # noqa: F401
+    except ImportError as error:
+        return f"{error.name or 'a package'} is missing"
+    version = tuple(int(part) for part in av.__version__.split(".")[:2])
+    return None if version >= PYAV else f"PyAV {av.__version__} is too old"
+
+
+# -- saving --------------------------------------------------------------------------------------
+
+
+def save(wgp: dict[str, Any], original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """WanGP's `save_video`; the video of a run is put behind what was written of it before."""
+    run = current()
+    given = arguments(original, args, kwargs)
+    is_video = run is not None and run.window is not None and "container" in given
+    if run is None or run.film is None or not is_video:
+        return original(*args, **kwargs)  # another model's, or a mask that is kept to look at
+    from wan2gp_svi.video.growing import FORMATS
+
+    film, ending = run.film, f".{given['container']}"
+    if ending not in FORMATS:
+        return original(*args, **kwargs)
+    assert run.window is not None
+    name, number = Path(given["save_file"]).with_suffix(ending), run.window.number
+    if number == 1:
+        _restart(film, original, given, name.parent, ending)
+    frames = _new_frames(film, given["tensor"], number == 1)
+    intermediate = wgp["server_config"].get(KEEP, 1) or "record_file_metadata" not in wgp
+    part = film.writer.room / f"{number}" if intermediate and number > WHOLE else None
+    film.writer.add(frames.permute(1, 2, 3, 0), keep=part)
+    for_sound = name.stem.endswith("_tmp")  # WanGP puts the sound to it and deletes it
+    _empty(film, given["tensor"], for_sound)
+    last = number >= len(run.sizes)
+    if not for_sound and (last or (intermediate and number <= WHOLE)):
+        said = film.writer.finish(name)
+        if said is not None:
+            say(said)
+    else:
+        film.writer.show(name)
+    if film.part is not None and film.shown is not None:
+        with suppress(OSError):  # moved away, or held by a player
+            if film.shown.exists():
+                film.part.replace(film.shown)
+    film.part, film.shown = part, None if for_sound else name
+    return str(name)
+
+
+def _restart(
+    film: Film, original: Callable[..., Any], given: Mapping[str, Any], folder: Path, ending: str
+) -> None:
+    """A video begins: the first one of a task, or its next repetition."""
+    from wan2gp_svi.video.writer import Writer
+
+    if film.writer is not None:
+        film.writer.close()
+    as_list = not torch.is_tensor(given["tensor"])
+
+    def encode(frames: Any, path: Path) -> None:
+        """WanGP's own way to encode, on (F, H, W, 3): its settings, whatever its version."""
+        if not torch.is_tensor(frames):  # of a source: uint8
+            frames = torch.from_numpy(frames)
+            frames = frames if as_list else frames.float().div_(127.5).sub_(1.0)
+        window = frames.permute(3, 0, 1, 2)
+        tensor = [window] if as_list else window[None]
+        original(**{**given, "tensor": tensor, "save_file": str(path)})
+
+    rate = Fraction(given["fps"]).limit_denominator(1001)
+    film.writer = Writer(folder, ending, rate, encode, film.source, film.kept)
+    film.taken, film.shown, film.part = 0, None, None
+
+
+def _new_frames(film: Film, tensor: Any, first: bool) -> Tensor:
+    """What the window has added, (3, F, H, W): a list's last entry, or a tensor's last frames."""
+    frames = tensor[0][:, film.taken :] if torch.is_tensor(tensor) else tensor[-1]
+    if first and film.source is not None:
+        frames = frames[:, film.in_front :]
+    return frames
+
+
+def _empty(film: Film, tensor: Any, for_sound: bool) -> None:
+    """Lets go of the frames that WanGP holds: they are written.
+
+    From 12 on they are a list. Before, they are one tensor, which the next window's frames are put
+    behind: its last frame stays, in the same object. For sound they are counted once more there.
+    """
+    if not torch.is_tensor(tensor):
+        if film.held is None:
+            tensor.clear()
+        return
+    film.taken, whole = tensor.shape[2], tensor._base
+    if whole is None or whole.shape != tensor.shape[1:]:
+        return
+    if film.held is None and not for_sound:
+        with suppress(RuntimeError):  # one that PyTorch lets nobody change
+            whole.data = whole[:, -1:].clone()
+            film.taken = 1
+
+
+# -- the video that is continued -------------------------------------------------------------------
+
+
+def is_source(run: Run, original: Callable[..., Any], args: Sequence, kwargs: Mapping) -> bool:
+    """Whether WanGP reads the video to continue: the first it reads; again in each repetition."""
+    if run.carry.source is None:
+        return True
+    path = arguments(original, args, kwargs)["video_in"]
+    return run.film is not None and run.film.source is not None and path == str(run.film.source)
+
+
+def read_source(
+    run: Run, original: Callable[..., Any], args: Sequence, kwargs: Mapping
+) -> tuple[Any, Any, int]:
+    """The video to continue, as WanGP reads it: what WanGP gets, its first frame, its length.
+
+    Frames are (F, H, W, 3). WanGP gets all of them, or their end where it can do without the rest.
+    """
+    given, film, frames = arguments(original, args, kwargs), run.film, run.chain.source_frames
+    from_start = not given.get("start_frame")
+    path = given["video_in"]
+    if film is None or not from_start or not isinstance(path, str) or given.get("preserve_hdr"):
+        whole = original(*args, **kwargs)
+        return whole, whole, 0 if whole is None else len(whole)
+    long = frames > TAIL
+    end = original(**{**given, "start_frame": frames - TAIL, "max_frames": TAIL}) if long else None
+    whole = None if end is not None and len(end) == TAIL else original(**given)
+    like = end if whole is None else whole
+    if like is None:
+        return None, None, 0
+    if whole is not None:
+        frames = len(whole)
+    reason, has_sound = _not_alike(film, Path(path), like, frames, run.chain.fps)
+    if reason is not None:
+        say(f"{Path(path).name} {reason}: it is encoded once more")
+    else:
+        film.source, film.kept = Path(path), frames
+    if whole is None and (reason is not None or has_sound or not film.short):
+        whole = original(**given)
+        frames = len(whole)
+        film.kept = frames
+    film.in_front = len(like if whole is None else whole)
+    if whole is not None:
+        return whole, whole, frames
+    return end, original(**{**given, "max_frames": 1}), frames
+
+
+def _not_alike(
+    film: Film, path: Path, frames: Any, count: int, fps: float
+) -> tuple[str | None, bool]:
+    """Why the packets of a video cannot be copied (None: they can), and whether it has sound."""
+    from wan2gp_svi.video.packets import NotAlike, describe, opened, units
+
+    if not film.plain:
+        return "is not as the windows come from the model", True
+    height, width = frames.shape[1:3]
+    try:
+        with opened(path) as source:
+            stream, has_sound = describe(source), bool(source.streams.audio)
+            if (stream.width, stream.height) != (width, height):
+                return f"is {stream.width}x{stream.height}, not {width}x{height}", has_sound
+            found = sum(len(unit) for unit in units(source, Fraction(fps).limit_denominator(1001)))
+            if found < count:
+                return f"has {found} frames, of which {count} are read", has_sound
+        reason = _sample(film, width, height, fps).difference(stream)
+    except NotAlike as error:
+        return str(error), True
+    except UserError:
+        return "cannot be copied", True
+    return reason, has_sound
+
+
+def _sample(film: Film, width: int, height: int, fps: float) -> Any:
+    """What WanGP's encoder makes at its present settings."""
+    from wan2gp_svi.video.packets import describe, opened
+
+    config = film.wgp["server_config"]
+    container = config.get("video_container", "mp4")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / f"sample.{container}"
+        run = current()
+        set_current(None)  # it is no window
+        try:
+            film.wgp["save_video"](
+                tensor=torch.zeros(1, 3, 2, height, width),
+                save_file=str(path),
+                fps=fps,
+                nrow=1,
+                codec_type=config.get("video_output_codec", None),
+                container=container,
+            )
+        finally:
+            set_current(run)
+        with opened(path) as sample:
+            return describe(sample)
+
+
+# -- the end ---------------------------------------------------------------------------------------
+
+
+def end(run: Run) -> None:
+    """The task has ended. A film that was stopped gets its final form, its settings with it."""
+    film = run.film
+    if film is None or film.writer is None:
+        return
+    images = film.wgp["server_config"].get("embed_source_images", False)
+    try:
+        if film.shown is not None and not images and film.writer.is_growing(film.shown):
+            said = film.writer.finish(film.shown)
+            if said is not None:
+                say(said)
+    except (UserError, OSError) as error:
+        say(str(error))
+    finally:
+        film.writer.close()
+        film.writer = None
