@@ -273,6 +273,7 @@ def full_disk(folder):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
     real, filler = wgp.save_video, folder / "filler"
 
+    @functools.wraps(real)
     def save(*a, **k):
         filler.unlink(missing_ok=True)
         result = real(*a, **k)
