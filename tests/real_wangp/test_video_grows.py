@@ -55,7 +55,7 @@ class Stage:
             out / "first",
         )
         more = {"video_length": 1 + ADDS, "seed": -1, "prompt": "more"}
-        third = {**more, "prompt": "one"}
+        third = {**more, "prompt": "three"}
         last = {name: run.videos[-1]["path"] for name, run in self.first.items() if run.videos}
         self.second = drive(
             tree,
