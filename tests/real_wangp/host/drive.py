@@ -229,6 +229,8 @@ def between(sample, previous, kind, fps):
 
 
 wgp.perform_temporal_upsampling = between
+if hasattr(wgp, "download_requested_postprocessing_assets"):
+    wgp.download_requested_postprocessing_assets = lambda *a, **k: None
 saves = watch_saves() if sys.platform == "linux" else []
 torch.set_num_threads(int(os.environ.get("WANGP_THREADS", "2")))
 host.give_models(wgp, load_model)
