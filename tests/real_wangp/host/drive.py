@@ -100,6 +100,9 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
         pipe.recorder.windows[-1]["reference"] = pipe.reference
         pipe.recorder.windows[-1]["loras"] = getattr(pipe.model, "_loras_scaling", {})
         pipe.recorder.windows[-1]["status"] = [gen.get("window_no"), gen.get("total_windows")]
+        if scenario.get("forget"):  # memory is measured
+            pipe.recorder.windows.clear()
+            pipe.recorder.cur = None
         return result
 
     pipe.generate = generate
@@ -210,8 +213,15 @@ def watch_saves():
         result = real(*a, **k)
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         resident = round(pages * resource.getpagesize() / 1e6, 1)
-        seconds = round(time.perf_counter() - began, 4)
-        saves.append({"seconds": seconds, "encoded": encoded[0], "resident_mb": resident})
+        ended = time.perf_counter()
+        saves.append(
+            {
+                "at": round(ended, 4),
+                "seconds": round(ended - began, 4),
+                "encoded": encoded[0],
+                "resident_mb": resident,
+            }
+        )
         return result
 
     imageio.get_writer = get_writer
