@@ -101,6 +101,7 @@ def window_saved(video_path: str, configs: dict[str, Any]) -> None:
     run = current()
     if run is not None:
         try:
+            run.video = video_path
             page.add_settings(run, configs)
             continuing.remember(run, video_path, configs)
         except Exception as error:

@@ -135,6 +135,7 @@ def _window(original: Callable[..., Any], pipeline: Any, run: Run, kwargs: dict[
     latents = result.get("latent_slice")
     latents = None if latents is None else latents[0]
     run.carry.left = left_by(run.carry, window, latents, result["x"])
+    run.apart = [*run.apart[: window.number - 1], run.carry.left.apart]
     return _as_host_expects(result, run, window, kwargs)
 
 
