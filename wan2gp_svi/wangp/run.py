@@ -61,6 +61,8 @@ class Run:
     window         the one that is generated, or was last
     windows        those planned, this one included, with the seed that WanGP has settled on
     prompts        of the windows so far, as WanGP gave them
+    measured, noted   the last window that WanGP asked the length of, and the last whose video it
+                   told of: hooks that are placed but not called stop the run (pipeline.py)
     apart          of the windows so far: how far each is from the one before, in the frames that
                    both decoded (svi/overlap.py); None where there are none such
     start          the frame (3, 1, H, W) that the run's first window starts from
@@ -87,6 +89,8 @@ class Run:
     window: Window | None = None
     windows: list[Window] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
+    measured: int = 0
+    noted: int = 0
     apart: list[float | None] = field(default_factory=list)
     start: Tensor | None = None
     video: str | None = None
