@@ -26,6 +26,7 @@ MODEL_DEF: dict[str, Any] = {
         "letters_filter": "KI",
         "show_label": False,
     },
+    "frames_selection_maximum": 57_601,  # where the slider ends: an hour at 16 frames a second
     "all_image_refs_are_background_ref": True,
     "no_background_removal": True,
     # 4 on the page; the loop is told the overlap that SVI really has (loop.py).
@@ -51,6 +52,7 @@ V2V_DEFAULTS = ("denoising_strength", "masking_strength")
 NO_PROFILES = ("profiles_dir", "profile_dirs", "settings_dir")
 
 DEFAULTS: dict[str, Any] = {
+    "video_length": 157,  # two windows: a newcomer sees SVI act
     "sliding_window_size": 81,
     "sliding_window_overlap": 4,
     "sliding_window_color_correction_strength": 0,
