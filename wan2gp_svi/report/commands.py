@@ -84,11 +84,7 @@ def drift(args: argparse.Namespace) -> int:
     if not gathered.frames:
         raise UserError(f"There is not one frame in {video.name}.")
     judged = verdicts.verdict(gathered, windows)
-    seconds, count = gathered.frames / gathered.fps, len(gathered.spans)
-    about = (
-        f"{video.name}: {shape.width}x{shape.height}, {gathered.frames} frames,"
-        f" {seconds:.1f} s, {count} window{'s' if count > 1 else ''}"
-    )
+    about = told.about(video, shape, gathered)
     print("\n".join(told.told(judged, about, windows.source)))
     if args.json:
         values = {

@@ -104,11 +104,12 @@ def window_saved(video_path: str, configs: dict[str, Any]) -> None:
 
     The video is there whatever happens to the hand-over: nothing is raised.
     """
-    from wan2gp_svi.wangp import continuing, page
+    from wan2gp_svi.wangp import continuing, page, progress
     from wan2gp_svi.wangp.run import current
 
     run = current()
     if run is not None:
+        progress.window_saved(video_path)
         try:
             page.add_settings(run, configs)
             continuing.remember(run, video_path, configs)

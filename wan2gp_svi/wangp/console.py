@@ -30,7 +30,8 @@ def say_once(text: str) -> None:
 def heard() -> Iterator[list[str]]:
     """What is said in this thread goes into the list that this gives, and not to the console."""
     before = getattr(_listening, "lines", None)
-    _listening.lines = lines = []
+    lines: list[str] = []
+    _listening.lines = lines
     try:
         yield lines
     finally:

@@ -25,7 +25,7 @@ from wan2gp_svi.svi.prompts import TimedPrompt
 from wan2gp_svi.svi.schedule import segments_of, timetable
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Chain, Size, check, layout, sizes
-from wan2gp_svi.wangp import continuing, fit, streaming
+from wan2gp_svi.wangp import continuing, fit, progress, streaming
 from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.names import modes_of
 from wan2gp_svi.wangp.run import Run, set_current
@@ -72,12 +72,14 @@ def run_task(wgp: WGP, original: Callable[..., Any], *args: Any, **kwargs: Any) 
     except UserError as error:
         raise _error(f"SVI: {error}") from error
     set_current(run)
+    progress.begin(wgp["get_gen_info"](given["state"]), progress.work(given))
     try:
         return original(**{**given, **told})
     except UserError as error:
         raise _error(f"SVI: {error}") from error
     finally:
         set_current(None)
+        progress.end()
         streaming.end(run)
 
 
