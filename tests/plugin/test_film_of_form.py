@@ -65,6 +65,12 @@ def words(film: form.Film) -> list[str]:
     return [" / ".join(part["text"] for part in window["words"]) for window in film.windows]
 
 
+def test_without_a_start_image_there_is_a_plan_and_it_is_said():
+    film = film_of(image_start=None)
+    assert len(film.windows) == 5
+    assert "there is no start image" in film.notes[0]
+
+
 def test_five_windows_two_prompts():
     film = film_of()
     assert len(film.windows) == 5

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from PIL import Image
+
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.report.plan import describe
 from wan2gp_svi.svi.prompts import notes, parse
@@ -78,6 +80,8 @@ def film_of(wgp: dict[str, Any], state: dict, model_type: str, form: Form) -> Fi
         mode = queueing.mode_for(wgp, given)
         if mode is None:
             return Film(problem="This model does not run SVI.")
+        if "S" in str(form.get("image_prompt_type") or "") and not form.get("image_start"):
+            given["image_start"] = [Image.new("RGB", (16, 16))]  # as WanGP does, which then is said
         written = prompts_of(wgp, form)
         run, lines = _begun(wgp, given, mode, written)
     except UserError as error:

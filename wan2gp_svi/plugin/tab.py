@@ -105,7 +105,9 @@ class Tab:
         state = self.plugin.state
         self.summary = gr.Markdown()
         with gr.Row():
-            self.count = gr.Number(label="Windows", precision=0, minimum=1, scale=1)
+            self.count = gr.Number(
+                label="Windows", precision=0, minimum=1, scale=1, elem_id="svi_windows"
+            )
             self.seconds = gr.Number(label="Seconds, exactly", minimum=0, scale=1)
             set_length = gr.Button("Use this length", scale=1)
             choose = gr.Button("Choose SVI 2 Pro", visible=False, scale=1)
@@ -185,8 +187,12 @@ class Tab:
             rest = gr.Button("Resume its run")
             take = gr.Button("Another take of its last window")
         with gr.Row():
-            number = gr.Number(value=2, label="Window", precision=0, minimum=2)
-            seed = gr.Textbox(label="With the seed", info="Empty: another one.")
+            number = gr.Number(
+                value=2, label="Window", precision=0, minimum=2, elem_id="svi_again_window"
+            )
+            seed = gr.Textbox(
+                label="With the seed", info="Empty: another one.", elem_id="svi_again_seed"
+            )
         words = gr.Textbox(label="With the words", info="Empty: the same.", lines=2)
         again = gr.Button("Make this window again")
         said = gr.Markdown(elem_id="svi_said")
@@ -205,13 +211,15 @@ class Tab:
 
     def _report(self) -> None:
         gr.Markdown(
-            "Did a long video hold, where did it not, and what helps? It is read once; that takes"
-            " about as long as it plays, and nothing else waits for it."
+            "Did a long video hold, where did it not, and what helps? It is read once, and nothing"
+            " else waits for it."
         )
         with gr.Row():
             self.looked_at.render()
             look = gr.Button("Look at it", variant="primary")
-        sheet = gr.Image(label="Drift", interactive=False, elem_id="svi_sheet", type="numpy")
+        sheet = gr.Image(
+            label="Drift", show_label=False, interactive=False, elem_id="svi_sheet", type="numpy"
+        )
         told = gr.Markdown(elem_id="svi_told")
         look.click(_report, [self.looked_at], [sheet, told])
 
