@@ -90,6 +90,7 @@ onPage(port, 1400, 1100, async (page) => {
 
   // Another browser has a form of its own, and sees nothing of this one's run.
   const other = await page.context().browser().newPage();
+  other.setDefaultTimeout(180000);
   await other.goto(`http://127.0.0.1:${port}/`);
   await other.waitForSelector('input[role=listbox]');
   await other.waitForTimeout(8000);

@@ -94,6 +94,7 @@ def film_of(wgp: dict[str, Any], state: dict, model_type: str, form: Form) -> Fi
         chain = replace(chain, seed=int(seed))
     windows = layout(run.sizes, chain)
     segments, mistakes = _words(run, windows, written)
+    lines = [line for line in lines if " frames asked: " not in line]  # the summary says that
     film = Film(prompts=written, notes=lines, chain=chain, seeds_known=known)
     for window, parts, mistake in zip(windows, segments, mistakes, strict=True):
         told = describe(window, parts)

@@ -140,17 +140,15 @@ class Tab:
         self.board_outputs += [self.seconds]
         self.editor_outputs = [self.number, self.words, self.seed, self.anchor, self.picture]
         self.editor_outputs += list(self.settings.values())
-        after = [*self.board_outputs, *self.editor_outputs]
-        redraw = functools.partial(
-            _then,
-            function=self._draw,
-            inputs=[state, self.number],
-            outputs=after,
-        )
-        refresh = [self.plugin.refresh_form_trigger]
-        lengths = [state, self.count, self.seconds]
-        for event in (self.count.submit, self.seconds.submit, set_length.click):
-            redraw(event(self._length, lengths, refresh, **QUIET))
+        # An edit draws the board again only: who goes on typing in another field loses nothing.
+        edited, filled = gr.Textbox(visible=False), gr.Textbox(visible=False)
+        where: dict[str, Any] = {"inputs": [state, self.number], "show_progress": "hidden"}
+        parts = [*self.board_outputs, self.anchor, self.picture]
+        edited.change(self._draw_board, outputs=parts, queue=False, **where)
+        for trigger in (filled, self.number):
+            drawn = [*self.board_outputs, *self.editor_outputs]
+            trigger.change(self._draw, outputs=drawn, queue=False, **where)
+        refresh = self.plugin.refresh_form_trigger
         for event, edit, value in (
             (self.words.blur, self._words, self.words),
             (self.seed.blur, self._seed, self.seed),
@@ -158,17 +156,14 @@ class Tab:
             (self.anchor.input, self._anchor, self.anchor),
             (self.picture.upload, self._picture, self.picture),
         ):
-            redraw(event(edit, [state, self.number, value], refresh, **QUIET))
-        redraw(keep.click(self._keep, [state, *self.settings.values()], refresh, **QUIET))
-        self.number.change(
-            self._draw, [state, self.number], after, show_progress="hidden", queue=False
-        )
+            event(edit, [state, self.number, value], [refresh, edited], show_progress="hidden")
+        lengths = [state, self.count, self.seconds]
+        for event in (self.count.submit, self.seconds.submit, set_length.click):
+            event(self._length, lengths, [refresh, filled], show_progress="hidden")
+        named = [state, *self.settings.values()]
+        keep.click(self._keep, named, [refresh, filled], show_progress="hidden")
         choose.click(
-            lambda: f"{PRO}|{time.time()}" if self._takes_time() else PRO,
-            None,
-            [self.plugin.model_choice_target],
-        ).then(lambda: time.sleep(3), None, None).then(
-            self._draw, [state, self.number], after, show_progress="hidden"
+            self._choose, [state], [self.plugin.model_choice_target, self.plugin.main_tabs]
         )
         back.click(self._to_form, [state], [self.plugin.main_tabs])
 
@@ -274,6 +269,17 @@ class Tab:
             *controls,
         ]
 
+    def _draw_board(self, state: dict, number: float | None) -> list[Any]:
+        """The board, and of the editor what an edit may have changed beside its own field."""
+        drawn = self._draw(state, number)
+        beside = len(self.board_outputs)
+        at = self.editor_outputs.index(self.anchor)
+        return [*drawn[:beside], drawn[beside + at], drawn[beside + at + 1]]
+
+    def _choose(self, state: dict) -> tuple[str, Any]:
+        """SVI 2 Pro on the form, and there."""
+        return f"{PRO}|{time.time()}" if self._takes_time() else PRO, self._to_form(state)
+
     def _change(self, state: dict, edit: Callable[[form.Film, form.Form], form.Form]) -> Any:
         """An edit into the form, which is drawn again; a sentence where it cannot be made."""
         film, settings = self._film(state)
@@ -281,11 +287,11 @@ class Tab:
             changed = edit(film, settings)
         except UserError as error:
             gr.Warning(str(error))
-            return gr.skip()
+            return gr.skip(), gr.skip()
         if all(settings.get(name) == value for name, value in changed.items()):
-            return gr.skip()
+            return gr.skip(), gr.skip()
         settings.update(changed)
-        return str(time.time())
+        return str(time.time()), str(time.time())
 
     def _length(self, state: dict, windows: float | None, seconds: float | None) -> Any:
         """As many windows, or as many seconds: whichever is not what it was."""
@@ -324,7 +330,7 @@ class Tab:
 
     def _picture(self, state: dict, number: float, picture: Any) -> Any:
         if picture is None:
-            return gr.skip()
+            return gr.skip(), gr.skip()
         return self._change(
             state, lambda film, old: form.with_picture(film, old, _place(film, number), picture)
         )
@@ -420,10 +426,6 @@ class Tab:
 
 
 QUIET: dict[str, Any] = {"show_progress": "hidden"}
-
-
-def _then(event: Any, function: Callable[..., Any], inputs: list, outputs: list) -> Any:
-    return event.then(function, inputs, outputs, show_progress="hidden", queue=False)
 
 
 def _control(one: dict[str, Any]) -> Any:

@@ -19,7 +19,7 @@ MANY = 24
 STYLE = """<style>
 .svib{--ink:var(--body-text-color,#1d2330);--soft:var(--body-text-color-subdued,#6b7280);
 --paper:var(--background-fill-secondary,#f4f5f7);--line:var(--border-color-primary,#d4d2ca);
---bad:#d0342c;color:var(--ink);font-size:14px;line-height:1.35}
+--bad:#e5484d;color:var(--ink);font-size:14px;line-height:1.35}
 .svib *{box-sizing:border-box}
 .svib .strip{display:flex;height:34px;gap:2px;margin:6px 0 2px}
 .svib .strip i{display:flex;align-items:center;justify-content:center;min-width:3px;height:100%;
