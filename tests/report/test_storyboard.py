@@ -47,7 +47,9 @@ def test_a_card_for_each_window_and_a_strip_to_scale(count):
     text = storyboard(windows(count))
     assert [card["data-window"] for card in cards(text)] == [str(k + 1) for k in range(count)]
     strip = re.findall(r'<i class="[^"]*" style="flex:([\d.]+) 1 0">', text)
-    assert [float(length) for length in strip] == [81 / 16] + [76 / 16] * (count - 1)
+    assert [float(length) for length in strip] == [
+        pytest.approx(100 * n / 16, abs=0.01) for n in (81, *[76] * (count - 1))
+    ]
 
 
 def test_a_hundred_windows_scroll_and_are_small():

@@ -96,7 +96,7 @@ def _strip(windows: Sequence[Mapping[str, Any]], chosen: int | None) -> str:
         )
         length = window["end_seconds"] - window["start_seconds"]
         told = number if number == 1 or number % every == 0 else ""
-        parts.append(f'<i class="{marks}" style="flex:{length:.4f} 1 0">{told}</i>')
+        parts.append(f'<i class="{marks}" style="flex:{100 * length:.2f} 1 0">{told}</i>')
     return "".join(parts)
 
 
@@ -143,7 +143,7 @@ def _words(window: Mapping[str, Any]) -> str:
     for place, part in enumerate(window["words"]):
         colour = BARS[place % len(BARS)]
         length = part["end_seconds"] - part["start_seconds"]
-        bars.append(f'<span style="flex:{length:.4f} 1 0;background:{colour}"></span>')
+        bars.append(f'<span style="flex:{100 * length:.2f} 1 0;background:{colour}"></span>')
         when = f"{part['start_seconds']:.2f}-{part['end_seconds']:.2f} s"
         lines.append(
             f'<span class="words"><span class="dot" style="background:{colour}"></span>'
