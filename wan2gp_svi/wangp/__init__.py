@@ -96,7 +96,10 @@ def window_frames(window_no: int, frames: int) -> int:
     from wan2gp_svi.wangp.run import current
 
     run = current()
-    return frames if run is None else run.host_frames(window_no)
+    if run is None:
+        return frames
+    run.measured = window_no
+    return run.host_frames(window_no)
 
 
 def window_saved(video_path: str, configs: dict[str, Any]) -> None:
@@ -111,6 +114,7 @@ def window_saved(video_path: str, configs: dict[str, Any]) -> None:
     if run is not None:
         progress.window_saved(video_path)
         try:
+            run.video, run.noted = video_path, run.window.number if run.window else 0
             page.add_settings(run, configs)
             continuing.remember(run, video_path, configs)
         except Exception as error:

@@ -82,6 +82,14 @@ IN_TAB: list[dict[str, Any]] = [
         "max": 100,
         "inc": 1,
     },
+    {
+        "id": "svi_report",
+        "name": "Report at the end",
+        "label": "Report at the end",
+        "type": "dropdown",
+        "choices": [("No", 0), ("Yes", 1)],
+        "default": 0,
+    },
 ]
 """What only the tab and files have."""
 HELP = {
@@ -98,6 +106,8 @@ HELP = {
     "svi_motion_strength": "1 is the authors' way; below 1 loosens the join between windows.",
     "svi_keep": "How many hand-over files stay of videos that WanGP deletes (where it is configured"
     " to keep no intermediate windows): with them, these windows can be made again.",
+    "svi_report": "A run of several windows ends with the drift report's line in the console: the"
+    " whole video is read once more for it.",
 }
 """What each setting does, for the tab."""
 
@@ -124,6 +134,8 @@ class Settings:
     exact: bool = False
     keep: int = 0
     """Hand-over files of intermediate videos that stay when WanGP deletes those (continuing.py)."""
+    report: bool = False
+    """Whether a run of several windows ends with the drift report's one line (task.py)."""
 
 
 def read(custom: Mapping[str, Any] | None) -> Settings:
@@ -147,6 +159,7 @@ def read(custom: Mapping[str, Any] | None) -> Settings:
         anchor_schedule=_whole_numbers("anchor_schedule", values.get("anchor_schedule", ())),
         exact=length == EXACT,
         keep=int(_number("keep", values.get("keep", 0), 0, 10_000)),
+        report=bool(_number("report", values.get("report", 0), 0, 1)),
     )
 
 
