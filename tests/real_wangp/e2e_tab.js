@@ -95,7 +95,7 @@ onPage(port, 1400, 1100, async (page) => {
   await other.waitForSelector('input[role=listbox]');
   await other.waitForTimeout(8000);
 
-  // Stopped in window 3.
+  // Stopped in window 3, or as soon as a slow machine shows it.
   let before = videos();
   await generate(2);
   await page.waitForTimeout(3000);
@@ -105,7 +105,7 @@ onPage(port, 1400, 1100, async (page) => {
     const told = await page.locator('.svi-run').count() ? await text('.svi-run') : '';
     const window = (told.match(/Window \d of \d/) || [''])[0];
     if (window && !seen.running.includes(window)) seen.running.push(window);
-    return window.startsWith('Window 3');
+    return /^Window [345]/.test(window);
   }, 240);
   await shot('running');
   await other.getByRole('tab', { name: 'SVI', exact: true }).click();

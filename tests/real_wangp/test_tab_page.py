@@ -38,6 +38,7 @@ def test_a_film_of_five_windows(page: Path, svi_tree: Path, tmp_path: Path) -> N
             {
                 **SETTINGS,
                 "video_length": 41,
+                "num_inference_steps": 6,  # long enough to be stopped
                 "prompt": gap.join(["one (at 0.3 s: it jumps)", "two", "three"]),
                 "multi_prompts_gen_type": "PW" if paragraphs else 1,
             }
@@ -60,11 +61,11 @@ def test_a_film_of_five_windows(page: Path, svi_tree: Path, tmp_path: Path) -> N
     assert "four it sings" in cards[3]
     assert ("three" in cards[4]) and ("start image" in cards[4])  # as before: it shared that prompt
     assert seen["fits"]
-    assert seen["running"][-1] == "Window 3 of 5"
+    assert seen["running"][-1] in [f"Window {k} of 5" for k in (3, 4)]
     assert seen["other"] == {"run": 0, "cards": 0}
 
     stopped = load(path_beside(page / seen["stopped"][-1]))
-    assert stopped.windows in (2, 3)  # the window that was under way may have been finished
+    assert stopped.windows in (2, 3, 4)  # the window that was under way may have been finished
     film = load(path_beside(page / seen["resumed"]["made"][-1]))
     assert (film.windows, film.frames) == (5, 65)
     assert film.seeds_used == (7, 99, 91, 133, 175)

@@ -77,6 +77,18 @@ def test_prompts_that_are_not_used_are_said(told):
     assert "windows 1 to 2 share prompt 1" in told[1]
 
 
+def test_anchor_images_that_serve_no_window_are_said(told):
+    anchors = {"video_prompt_type": "KI", "image_refs": ["a.png", "b.png"]}
+    queued(small_wgp(), **anchors)  # window 1 starts on the start image, window 2 has image 2
+    assert "anchor image 1 serves no window" in told[0]
+    queued(small_wgp(), custom_settings={"svi_anchor_schedule": "0, 1"}, **anchors)
+    assert "anchor image 2 serves no window" in told[1]
+    queued(
+        small_wgp(), video_length=233, custom_settings={"svi_anchor_schedule": "0, 1, 2"}, **anchors
+    )
+    assert "serves no" not in told[2]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -15,7 +15,7 @@ from PIL import Image
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.report.plan import describe
-from wan2gp_svi.svi.prompts import notes, parse
+from wan2gp_svi.svi.prompts import parse
 from wan2gp_svi.svi.schedule import Segment, prompts_for_windows, segments_of, serving
 from wan2gp_svi.svi.windows import Chain, Window, layout
 from wan2gp_svi.wangp import progress, queueing, task
@@ -108,7 +108,7 @@ def film_of(wgp: dict[str, Any], state: dict, model_type: str, form: Form) -> Fi
         if not known:
             told["seed"] = "drawn by WanGP" if window.index == 1 else f"+ {told['seed']}"
         film.windows.append(told)
-    film.notes += notes(written, len(windows))
+    film.notes += queueing.remarks(run)
     return film
 
 

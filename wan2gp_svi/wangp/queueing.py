@@ -16,6 +16,7 @@ from typing import Any
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.modes import Mode
 from wan2gp_svi.svi.prompts import notes, parse
+from wan2gp_svi.svi.windows import layout
 from wan2gp_svi.wangp import task
 from wan2gp_svi.wangp.console import heard, say
 from wan2gp_svi.wangp.run import Run
@@ -76,7 +77,22 @@ def foresee(
     run, lines = begun[0]
     if len(texts) > 1:
         lines = [f"{len(texts)} videos, for the prompts are one for each video", *lines]
-    return [*lines, *notes(run.written, len(run.windows))]
+    return [*lines, *remarks(run)]
+
+
+def remarks(run: Run) -> list[str]:
+    """What of a task is not used, or serves several windows."""
+    used = {window.anchor for window in layout(run.sizes, run.chain)}
+    used |= {1} if run.starts_on_anchor else set()
+    idle = [number for number in range(1, run.chain.anchors + 1) if number not in used]
+    found = notes(run.written, len(run.windows))
+    if idle:
+        images = "image " + ", ".join(map(str, idle)) + (" serve" if idle[1:] else " serves")
+        found.append(
+            f"anchor {images} no window (a video's first window starts on the start image; Anchor"
+            " schedule says which image serves which window)"
+        )
+    return found
 
 
 def given_by(wgp: WGP, state: dict, model_type: str, settings: Mapping[str, Any]) -> dict[str, Any]:
