@@ -101,19 +101,21 @@ onPage(port, 1400, 1100, async (page) => {
   await page.waitForTimeout(3000);
   await tab('SVI');
   seen.running = [];
+  await until(async () => await page.locator('.svi-run').count(), 60);
+  await other.getByRole('tab', { name: 'SVI', exact: true }).click();
+  await other.waitForTimeout(4000);
+  seen.other = { run: await other.locator('.svi-run').count(), cards: await other.locator('.svib .card').count() };
+  await other.close();
+  await shot('running');
   await until(async () => {
     const told = await page.locator('.svi-run').count() ? await text('.svi-run') : '';
     const window = (told.match(/Window \d of \d/) || [''])[0];
     if (window && !seen.running.includes(window)) seen.running.push(window);
     return /^Window [345]/.test(window);
   }, 240);
-  await shot('running');
-  await other.getByRole('tab', { name: 'SVI', exact: true }).click();
-  await other.waitForTimeout(4000);
-  seen.other = { run: await other.locator('.svi-run').count(), cards: await other.locator('.svib .card').count() };
-  await other.close();
   await tab('Media Generator');
   await page.getByRole('button', { name: 'Abort', exact: true }).first().click();
+  await shot('stopped');
   await page.getByRole('button', { name: 'Generate', exact: true }).first().waitFor();
   await page.waitForTimeout(5000);
   seen.stopped = videos().filter((name) => !before.includes(name));

@@ -29,6 +29,7 @@ def told(run: Progress | None, now: float) -> str:
 def _box(title: str, times: str, share: float, about: str) -> str:
     percent = round(100 * min(max(share, 0.0), 1.0))
     return (
+        "<style>#svi_running .pending{opacity:1!important}</style>"  # Gradio dims what it renews
         '<div class="svi-run" role="status" style="border:1px solid var(--border-color-primary);'
         'border-radius:8px;padding:10px;margin-bottom:8px">'
         f"<b>{escape(title)}</b> · {escape(times)}"

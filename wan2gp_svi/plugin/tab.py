@@ -71,7 +71,7 @@ class Tab:
             if self.note:
                 gr.Markdown(self.note)
             self.visit = gr.Textbox(visible=False)
-            self.running = gr.HTML(visible=False)
+            self.running = gr.HTML(visible=False, elem_id="svi_running")
             self.timer = gr.Timer(EVERY, active=False)
             with gr.Tabs() as self.inner:
                 with gr.Tab("Storyboard", id="svi_storyboard"):
@@ -113,7 +113,7 @@ class Tab:
             choose = gr.Button("Choose SVI 2 Pro", visible=False, scale=1)
             back = gr.Button("To the form", scale=1)
         self.choose = choose
-        self.board = gr.HTML()
+        self.board = gr.HTML(elem_id="svi_board")
         with gr.Group(visible=False) as self.editor:
             self.number = gr.Number(
                 value=1, label="Window", precision=0, minimum=1, elem_id="svi_window"

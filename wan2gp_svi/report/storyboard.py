@@ -21,6 +21,7 @@ STYLE = """<style>
 --paper:var(--background-fill-secondary,#f4f5f7);--line:var(--border-color-primary,#d4d2ca);
 --bad:#e5484d;color:var(--ink);font-size:14px;line-height:1.35}
 .svib *{box-sizing:border-box}
+.pending:has(>.svib),.pending .svib{opacity:1!important}
 .svib .strip{display:flex;height:34px;gap:2px;margin:6px 0 2px}
 .svib .strip i{display:flex;align-items:center;justify-content:center;min-width:3px;height:100%;
 background:var(--paper);border:1px solid var(--line);font:600 11px sans-serif;overflow:hidden;
