@@ -42,22 +42,27 @@ def test_lost_hooks_are_named_with_what_mends_them(wangp):
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_wangp_loads_the_plugin_and_shows_a_tab_only_when_they_are_lost(
+def test_wangp_loads_the_plugin_and_its_tab_says_when_they_are_lost(
     wangp, lost, monkeypatch, capsys
 ):
     """Loaded as WanGP's plugin manager does it: by folder name, then class, then setup_ui."""
     if lost:
         shutil.copy(PACKAGE / "demo/host/wgp.py", wangp / "wgp.py")
-    tabs = []
+    tabs, asked, texts = [], [], []
 
     class WAN2GPPlugin:
         def add_tab(self, tab_id, label, component_constructor, position=-1):
-            tabs.append((label, component_constructor()))
+            tabs.append((label, component_constructor))
+
+        def request_component(self, name):
+            asked.append(name)
+
+        request_global = request_component
 
     for name in ("shared", "shared.utils", "shared.utils.plugins", "gradio"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     sys.modules["shared.utils.plugins"].WAN2GPPlugin = WAN2GPPlugin
-    sys.modules["gradio"].Markdown = lambda text: text
+    sys.modules["gradio"].Markdown = texts.append  # and no more: WanGP starts without our tab
     monkeypatch.chdir(wangp)
     path = wangp / "plugins/wan2gp-svi/plugin.py"
     spec = importlib.util.spec_from_file_location("wan2gp-svi.plugin", path)
@@ -65,8 +70,15 @@ def test_wangp_loads_the_plugin_and_shows_a_tab_only_when_they_are_lost(
     spec.loader.exec_module(module)
     module.SVIPlugin().setup_ui()
     said = capsys.readouterr().out
+    ((label, build),) = tabs
+    build()
+    assert len(texts) == 1
     if lost:
-        assert tabs == [("SVI needs mending", hooks_lost.sentence(wangp))]
-        assert said == f"[SVI] {tabs[0][1]}\n"
+        assert label == "SVI needs mending"
+        assert texts[0] == hooks_lost.sentence(wangp)
+        assert said == f"[SVI] {texts[0]}\n"
     else:
-        assert tabs == [] and said == ""
+        assert label == "SVI"
+        assert "state" in asked
+        assert "could not be made" in texts[0]
+        assert said == ""

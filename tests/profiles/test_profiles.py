@@ -100,8 +100,8 @@ def test_what_is_known_here_is_what_the_bridge_has():
         "i2v": ("shot", "film", "tom", "unified"),
         "i2v_2_2": ("2.0",),
     }
-    controls = {control["id"] for control in settings.CONTROLS}
-    assert set(OWN) == controls | {"svi_mode", "svi_length", "svi_keep", "svi_report"}
+    controls = {control["id"] for control in (*settings.CONTROLS, *settings.IN_TAB)}
+    assert set(OWN) == controls | {"svi_mode"}
 
 
 @given(st.sampled_from(sorted(set(OWN) - {"svi_mode"})), st.data())

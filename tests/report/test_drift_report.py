@@ -15,6 +15,7 @@ import pytest
 
 from wan2gp_svi.cli import main
 from wan2gp_svi.report.drift import THUMB, Gathered, gather
+from wan2gp_svi.report.look import looked_at
 from wan2gp_svi.report.sheet_of_drift import draw
 from wan2gp_svi.report.told import one_line, told
 from wan2gp_svi.report.verdict import GUIDE, HELP, start_end, values, verdict
@@ -209,3 +210,15 @@ def test_no_false_alarm(tmp_path: Path, number: int) -> None:
     path = drifting.save(tmp_path / "clip.mp4", drifting.frames(scene, ends, seed=number))
     windows = Windows(tuple(ends), 20, "as drawn")
     assert verdict(gathered(path, windows), windows).findings == ()
+
+
+def test_a_page_gets_the_picture_and_the_words_of_the_command(tmp_path: Path, capsys) -> None:
+    video, ticks = film(tmp_path), []
+    picture, lines = looked_at(video, lambda *done: ticks.append(done))
+    assert main(["drift", str(video)]) == 0
+    assert "\n".join(lines) == capsys.readouterr().out.strip("\n")
+    assert (picture.dtype, picture.ndim, picture.shape[2]) == (np.uint8, 3, 3)
+    assert picture.std() > 0
+    done = [one for one, _ in ticks]
+    assert done == sorted(done) and done
+    assert all(one <= most for one, most in ticks)

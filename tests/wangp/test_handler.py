@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import pytest
 
+from wan2gp_svi.svi.windows import Chain, plan
 from wan2gp_svi.wangp import handler
 from wan2gp_svi.wangp.names import PRO
 
@@ -81,7 +82,9 @@ def test_what_the_page_offers(native):
     assert found["profiles_dir"] == ["wan_2_2", "svi_2_pro"]
     assert found["i2v_v2v"]  # video to video, which WanGP's own SVI 2 Pro does not offer
     assert found["guide_custom_choices"] == {}
-    assert len(found["custom_settings"]) == 5
+    assert len(found["custom_settings"]) == 4
+    assert all(len(control["label"]) < 40 for control in found["custom_settings"])  # one line
+    assert found["frames_selection_maximum"] >= 3600 * 16
 
 
 @pytest.mark.parametrize(("base", "modes"), [("i2v", 4), ("i2v_2_2", 1)])
@@ -108,6 +111,7 @@ def test_defaults_and_fixed_settings():
     wan.update_default_settings(PRO, {}, settings)
     assert settings["sample_solver"] == "unipc"
     assert settings["sliding_window_size"] == 81
+    assert len(plan(settings["video_length"], Chain())) == 2
     assert settings["sliding_window_overlap"] == 4
     assert settings["sliding_window_color_correction_strength"] == 0
     assert settings["denoising_strength"] == 0.9  # of video to video, as for i2v_2_2

@@ -3,7 +3,9 @@
 import pytest
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.wangp.settings import CONTROLS, Settings, read, read_mode
+from wan2gp_svi.wangp.settings import CONTROLS, HELP, IN_TAB, Settings, read, read_mode
+
+ALL = (*CONTROLS, *IN_TAB)
 
 
 def test_without_settings_it_is_the_authors_way():
@@ -12,7 +14,11 @@ def test_without_settings_it_is_the_authors_way():
 
 
 def test_the_controls_defaults_are_the_defaults():
-    assert read({control["id"]: control["default"] for control in CONTROLS}) == Settings()
+    assert read({control["id"]: control["default"] for control in ALL}) == Settings()
+
+
+def test_every_setting_has_a_control_and_a_word_of_help():
+    assert [control["id"] for control in ALL] == list(HELP)
 
 
 def test_values_as_the_page_and_as_files_give_them():
@@ -51,5 +57,6 @@ def test_values_as_the_page_and_as_files_give_them():
     ],
 )
 def test_what_cannot_be_used_is_named(name, value):
-    with pytest.raises(UserError, match=name):
+    called = next(control["name"] for control in ALL if control["id"] == name)
+    with pytest.raises(UserError, match=rf"^{called} \({name}\)"):
         read({name: value})

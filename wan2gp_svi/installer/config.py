@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import re
 
+from wan2gp_svi.installer.journal import STATE
 from wan2gp_svi.installer.payload import PLUGIN
 
 CONFIG = "wgp_config.json"
+WAITING = f"{STATE}/enable-plugin"
+"""Lies there until WanGP, which had no configuration yet, has one and names our plugin in it."""
 _NAME = PLUGIN.rpartition("/")[2]
 _QUOTED = json.dumps(_NAME).encode()
 _LIST = re.compile(rb'("enabled_plugins"\s*:\s*\[)([^\[\]]*)(\])')

@@ -65,7 +65,7 @@ def uninstall(root: Path, old: Manifest | None) -> Plan:
         plan.notes.append(f"{name} is not from wan2gp-svi and stays.")
     _change_exclude(root, None, plan)
     _change_config(root, config.disable, plan)
-    for name in (manifest.PATCH, proof.RECORD, manifest.MANIFEST):
+    for name in (manifest.PATCH, proof.RECORD, config.WAITING, manifest.MANIFEST):
         _change(root, name, None, plan)
     return plan
 
@@ -304,19 +304,14 @@ def _change_exclude(root: Path, added: Iterable[str] | None, plan: Plan) -> None
 
 
 def _change_config(root: Path, edit: Callable[[bytes], bytes], plan: Plan) -> None:
-    """The plugin only tells of lost hooks, so a configuration out of reach stops nothing."""
+    """SVI works without its tab, so a configuration out of reach stops nothing."""
     try:
         path, current = read_inside(root, config.CONFIG)
     except UserError as error:
         switched = "on" if edit is config.enable else "off"
-        plan.notes.append(
-            f"The plugin that tells of lost hooks was not switched {switched}: {error}"
-        )
+        plan.notes.append(f"The plugin with the tab SVI was not switched {switched}: {error}")
         return
     if current is not None:
         plan.changes.append(Change(path, current, edit(current)))
-    elif edit is config.enable:
-        plan.notes.append(
-            "WanGP has never been started here. After its first start install once more, and it"
-            " will tell you if an update ever takes the hooks."
-        )
+    elif edit is config.enable:  # WanGP has never been started here (wangp/enabling.py)
+        _change(root, config.WAITING, b"", plan)

@@ -52,7 +52,7 @@ def plan(args: argparse.Namespace) -> int:
     texts = prompts_for_windows(prompts, [window.seconds for window in windows])
     segments = [segments_of(*pair) for pair in zip(windows, texts, strict=True)]
     whole = described(args.frames, windows, segments)
-    whole["notes"] = _notes(prompts, len(windows))
+    whole["notes"] = writing.notes(prompts, len(windows))
     if args.json:
         print(json.dumps(whole, indent=1, ensure_ascii=False))
     else:
@@ -84,11 +84,7 @@ def drift(args: argparse.Namespace) -> int:
     if not gathered.frames:
         raise UserError(f"There is not one frame in {video.name}.")
     judged = verdicts.verdict(gathered, windows)
-    seconds, count = gathered.frames / gathered.fps, len(gathered.spans)
-    about = (
-        f"{video.name}: {shape.width}x{shape.height}, {gathered.frames} frames,"
-        f" {seconds:.1f} s, {count} window{'s' if count > 1 else ''}"
-    )
+    about = told.about(video, shape, gathered)
     print("\n".join(told.told(judged, about, windows.source)))
     if args.json:
         values = {
@@ -169,19 +165,3 @@ def _read(path: str, paragraphs: bool) -> list[str]:
                 " and words in braces are filled in on its page only. Write the prompts out."
             )
     return prompts
-
-
-def _notes(prompts: list[str], windows: int) -> list[str]:
-    """What is worth knowing about prompts and windows."""
-    notes = []
-    if len(prompts) > windows:
-        unused = len(prompts) - windows
-        notes.append(
-            f"{len(prompts)} prompts for {windows} window{'s' * (windows > 1)}: the last"
-            f" {f'{unused} are' if unused > 1 else 'one is'} not used"
-        )
-    elif len(prompts) < windows and prompts != [""]:
-        notes.append(f"windows {len(prompts)} to {windows} share prompt {len(prompts)}")
-    if any("[/" in prompt.replace(" ", "") for prompt in prompts):
-        notes.append("WanGP's slash commands, [/...], may change these windows")
-    return notes

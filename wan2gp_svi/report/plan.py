@@ -108,7 +108,7 @@ def _kind(window: dict[str, Any]) -> tuple[Any, ...]:
 def _rows(group: Sequence[dict[str, Any]], long: bool) -> Iterator[tuple[str, ...]]:
     """A window's row, or that of several, and one for each of its words."""
     first, last = group[0], group[-1]
-    show = _clock if long else "{:.2f}".format
+    show = clock if long else "{:.2f}".format
     numbers, seeds = str(first["window"]), str(first["seed"])
     if len(group) > 1:
         numbers += f"-{last['window']}"
@@ -132,7 +132,7 @@ def _rows(group: Sequence[dict[str, Any]], long: bool) -> Iterator[tuple[str, ..
             yield "", "", "each" if len(group) > 1 else frames, when, text
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """35992.56 -> "9:59:52.56"."""
     minutes, rest = divmod(round(seconds, 2), 60)
     hours, minutes = divmod(int(minutes), 60)

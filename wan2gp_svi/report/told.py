@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from wan2gp_svi.errors import UserError
 
 if TYPE_CHECKING:
+    from wan2gp_svi.report.drift import Gathered
     from wan2gp_svi.report.verdict import Verdict
+    from wan2gp_svi.video.frames import Shape
 
 NEEDED = {
     "numpy": "numpy",
@@ -36,6 +38,15 @@ def told(judged: Verdict, about: str, source: str) -> list[str]:
         text = f"Note: {note}."
         lines += textwrap.wrap(text, 98, subsequent_indent="  ")
     return [*lines, "", *textwrap.wrap(source[0].upper() + source[1:] + ".", 98)]
+
+
+def about(video: Path, shape: Shape, gathered: Gathered) -> str:
+    """A video in one line: its name, size and length."""
+    seconds, count = gathered.frames / gathered.fps, len(gathered.spans)
+    return (
+        f"{video.name}: {shape.width}x{shape.height}, {gathered.frames} frames,"
+        f" {seconds:.1f} s, {count} window{'s' if count > 1 else ''}"
+    )
 
 
 def one_line(video: str | Path) -> str:

@@ -32,7 +32,7 @@ def selftest(args: argparse.Namespace) -> int:
     """Run the test; 0 if nothing has failed."""
     root = find.wangp_folder(args.wangp)
     wangp = find.look(root)
-    _require_ready(root)
+    _require_ready(root, args.device)
     python = update.python_of(root)
     cuda = _cuda(python, args.device)
     print(f"{wangp}, wan2gp-svi {__version__}, on the {'graphics card' if cuda else 'processor'}.")
@@ -55,13 +55,15 @@ def selftest(args: argparse.Namespace) -> int:
     return 0 if passed else 1
 
 
-def _require_ready(root: Path) -> None:
-    """Raises UserError unless the extension is installed there and WanGP is closed."""
+def _require_ready(root: Path, device: str) -> None:
+    """Raises UserError unless the extension is installed there, and WanGP is closed or not in the
+    way: it is the graphics card that two would share.
+    """
     if manifest.load(root) is None:
         raise UserError(f"wan2gp-svi is not installed in {root}. Install it first, then test it.")
     if not (root / "wan2gp_svi" / "selftest" / "child.py").is_file():
         raise UserError(f"An older wan2gp-svi is installed in {root}. Install this one, then test.")
-    if running.is_running(root):
+    if device != "cpu" and running.is_running(root):
         raise UserError("WanGP is running. Close it, then start the self-test again.")
 
 

@@ -201,6 +201,25 @@ def read_id(path: str | Path) -> str | None:
     return found if is_id(found) else None
 
 
+def read_facts(path: str | Path) -> dict[str, Any] | None:
+    """What a hand-over file says, without its tensors; None where it is not one.
+
+    Only the header is read and checked: for lists of many files. What goes on is `load`ed.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            length = os.fstat(file.fileno()).st_size
+            _, metadata, _ = tensor_file.read_entries(file, length, MAX_HEADER)
+        texts = _read_texts(metadata)
+        check_fields(texts)
+    except (UserError, tensor_file.Refused, OSError):
+        return None
+    return texts
+
+
 def _json(text: str) -> Any:
     """A field of the metadata, strictly."""
     try:

@@ -6,7 +6,7 @@
     any2video.py, y is ready            conditioning        pipeline.py: puts SVI's y in its place
     modules/model.py, end of module     attach_model        loras.py, timed_prompts.py
     wgp.py, before it launches          attach_wgp          task.py: a run begins and ends; loop.py:
-                                                            the plan; page.py: settings; phases.py
+                                                            the plan; page.py: settings; queueing.py
     wgp.py, window_no += 1              window_frames       run.py: how long this window is
     wgp.py, metadata is ready           window_saved        continuing.py: what to remember of it
 
@@ -66,9 +66,18 @@ def attach_model(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
 def attach_wgp(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
     """wgp.py, before its `if __name__ == "__main__"`."""
     if _hooks_fit(hooks):
-        from wan2gp_svi.wangp import continuing, loop, page, phases, streaming, task
+        from wan2gp_svi.wangp import (
+            continuing,
+            enabling,
+            loop,
+            page,
+            phases,
+            queueing,
+            streaming,
+            task,
+        )
 
-        for module in (task, loop, page, continuing, phases, streaming):
+        for module in (task, loop, page, continuing, phases, streaming, queueing, enabling):
             module.attach(namespace)
 
 
@@ -98,11 +107,12 @@ def window_saved(video_path: str, configs: dict[str, Any]) -> None:
 
     The video is there whatever happens to the hand-over: nothing is raised.
     """
-    from wan2gp_svi.wangp import continuing, page
+    from wan2gp_svi.wangp import continuing, page, progress
     from wan2gp_svi.wangp.run import current
 
     run = current()
     if run is not None:
+        progress.window_saved(video_path)
         try:
             run.video, run.noted = video_path, run.window.number if run.window else 0
             page.add_settings(run, configs)

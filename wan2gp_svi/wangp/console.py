@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 _told: set[str] = set()
+_listening = threading.local()
 
 
 def say(text: str) -> None:
     """One line."""
-    print(f"[SVI] {text}")
+    heard = getattr(_listening, "lines", None)
+    if heard is None:
+        print(f"[SVI] {text}")
+    else:
+        heard.append(text)
 
 
 def say_once(text: str) -> None:
@@ -15,3 +24,15 @@ def say_once(text: str) -> None:
     if text not in _told:
         _told.add(text)
         say(text)
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """What is said in this thread goes into the list that this gives, and not to the console."""
+    before = getattr(_listening, "lines", None)
+    lines: list[str] = []
+    _listening.lines = lines
+    try:
+        yield lines
+    finally:
+        _listening.lines = before

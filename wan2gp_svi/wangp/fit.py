@@ -70,6 +70,13 @@ NEEDED = (
     Needed(WGP, "collect_custom_settings_from_inputs", absent="before 10.80: no custom settings"),
     Needed(WGP, "record_file_metadata", absent="before 12.0: no video is replaced"),
     Needed(WGP, "get_settings_from_file", absent=NO_PAGE),
+    Needed(
+        WGP,
+        "validate_settings",
+        ("state", "model_type", "inputs"),
+        absent="in a host that queues nothing: mistakes are told when the run begins",
+    ),
+    Needed(WGP, "compute_lset_choices", absent="in a host without a page: no profiles are listed"),
     Needed(WGP, "save_inputs", absent=NO_PAGE),
     Needed(WGP, "set_model_settings", absent=NO_PAGE),
     Needed(WGP, "get_model_settings", wrapped=False, absent=NO_PAGE),

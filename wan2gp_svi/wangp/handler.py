@@ -14,10 +14,35 @@ from typing import Any
 
 from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.wangp.names import MODELS, PARENT, PRO, modes_of
-from wan2gp_svi.wangp.settings import CONTROLS, MODE_CONTROL
+from wan2gp_svi.wangp.settings import CONTROLS, HELP, MODE_CONTROL
 from wan2gp_svi.wangp.wrapping import arguments, wrap
 
+INFOS = "\n".join(
+    [
+        "SVI chains windows: each sees an anchor (the start image, or an image of its own) and the"
+        " end of the window before, and so a video can go on for ever.",
+        "",
+        "1. A profile from the list, and **Apply**: it sets steps and accelerators.",
+        "2. A start image, a prompt for each window, the number of frames. A window is 81 frames"
+        " (5 s), and each later one adds 76. The tab **SVI** shows the windows before you wait.",
+        "3. **Generate**; later **Continue Last Video**.",
+        "",
+        *(f"- **{control['name']}**: {HELP[control['id']]}" for control in CONTROLS),
+    ]
+)
+"""Help that WanGP shows behind the model's name (from 12 on)."""
+PROMPT_INFOS = """One paragraph a window; the last one serves the rest.
+
+Times inside a window act: `A woman in a kitchen. (at 0 s: she pours tea) (at 2.5 s: she laughs)`.
+What stands outside the parentheses holds all the time. `(at 8 seconds of video: ...)` counts from
+the start of the whole video.
+
+The tab **SVI** shows which words act when, and marks mistakes."""
+"""The same behind the prompt's label."""
+
 MODEL_DEF: dict[str, Any] = {
+    "infos": INFOS,
+    "prompt_infos": PROMPT_INFOS,
     "svi2pro": True,
     "parent_model_type": PARENT,
     "image_prompt_types_allowed": "SEVL",
@@ -26,6 +51,7 @@ MODEL_DEF: dict[str, Any] = {
         "letters_filter": "KI",
         "show_label": False,
     },
+    "frames_selection_maximum": 57_601,  # where the slider ends: an hour at 16 frames a second
     "all_image_refs_are_background_ref": True,
     "no_background_removal": True,
     # 4 on the page; the loop is told the overlap that SVI really has (loop.py).
@@ -51,6 +77,7 @@ V2V_DEFAULTS = ("denoising_strength", "masking_strength")
 NO_PROFILES = ("profiles_dir", "profile_dirs", "settings_dir")
 
 DEFAULTS: dict[str, Any] = {
+    "video_length": 157,  # two windows: a newcomer sees SVI act
     "sliding_window_size": 81,
     "sliding_window_overlap": 4,
     "sliding_window_color_correction_strength": 0,

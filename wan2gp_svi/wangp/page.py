@@ -7,13 +7,14 @@ Functions of wgp.py that pass settings on are wrapped:
     get_settings_from_file              profiles leave what they do not speak of as it is
     save_inputs, set_model_settings     the page's form is kept: so are settings of ours without a
                                         field there (all of them before 10.80)
+    compute_lset_choices                lists the profiles of ours first
 """
 
 from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def attach(wgp: dict[str, Any]) -> None:
     wrap(wgp, "get_settings_from_file", functools.partial(_settings_read, wgp))
     wrap(wgp, "save_inputs", _form_saved)
     wrap(wgp, "set_model_settings", functools.partial(_settings_kept, wgp))
+    wrap(wgp, "compute_lset_choices", _profiles_listed)
     _allow_old_key()
 
 
@@ -95,6 +97,25 @@ def _settings_read(
         # What a video was made with: before 10.80, no word of SVI there means that it was off.
         found["custom_settings"] = {k: v for k, v in before.items() if not k.startswith(PREFIX)}
     return found, *rest
+
+
+def _profiles_listed(original: Callable[..., list], *args, **kwargs) -> list:
+    """Within each group of the list, under its heading, profiles of ours come first."""
+    found: list = []
+    groups: list[list] = [[]]
+    for choice in original(*args, **kwargs):
+        if str(choice[1]).startswith(">"):
+            groups.append([])
+        groups[-1].append(choice)
+    for group in groups:
+        found += sorted(group, key=_rank)
+    return found
+
+
+def _rank(choice: Sequence[Any]) -> int:
+    """A heading, profiles of ours, all others."""
+    value = str(choice[1]).replace("\\", "/")
+    return 0 if value.startswith(">") else 1 if value.split("/")[0] in FOLDERS else 2
 
 
 def _form_saved(original: Callable[..., Any], *args, **kwargs) -> Any:

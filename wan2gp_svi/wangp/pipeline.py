@@ -32,7 +32,7 @@ from wan2gp_svi.svi.carry import (
 from wan2gp_svi.svi.schedule import Segment, timetable
 from wan2gp_svi.svi.vae import CHANNELS, MASK_CHANNELS, floor_frames, latents_of
 from wan2gp_svi.svi.windows import Window
-from wan2gp_svi.wangp import loras
+from wan2gp_svi.wangp import loras, progress
 from wan2gp_svi.wangp.console import say, say_once
 from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.timed_prompts import timed
@@ -282,10 +282,9 @@ def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
         if run.mode.motion_frames:
             count, what = run.mode.motion_frames, "frame"
         hand_over = f"hand-over {count} {what}{'s' * (count > 1)} from window {number - 1}"
-    say(
-        f"window {number}/{total}: frames {window.start + 1}-{window.stop},"
-        f" {anchor}, seed {window.seed}, {hand_over}"
-    )
+    said = f"frames {window.start + 1}-{window.stop}, {anchor}, seed {window.seed}, {hand_over}"
+    say(f"window {number}/{total}: {said}")
+    progress.window_begins(number, total, window.frames, said, segments)
     if len(segments) > 1:
         for line in timetable(window, segments):
             say(f"  {line}")

@@ -1,7 +1,8 @@
-"""This extension's own settings: on WanGP's page since 10.80, by keys of the profile before.
+"""This extension's own settings: on WanGP's page since 10.80, in the tab "SVI", in profiles.
 
-WanGP keeps them in `custom_settings`, {"svi_seeds": "new", ...}. It shows five of them at most, so
-`svi_length`, `svi_keep` and `svi_report` are set in a profile or settings file only.
+WanGP keeps them in `custom_settings`, {"svi_seeds": "new", ...}. Its page shows five of them at
+most and no help beside them, so only those that many need stand there (`CONTROLS`); the tab shows
+all, with what they do.
 """
 
 from __future__ import annotations
@@ -14,42 +15,27 @@ from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.windows import LARGEST_SEED, seeds_in, whole_numbers
 from wan2gp_svi.wangp.names import PREFIX, VIDEO_ID
 
+WHOLE, EXACT = "whole windows", "exact"
 CONTROLS: list[dict[str, Any]] = [
     {
         "id": "svi_seeds",
-        "name": "Seed of each window",
-        "label": 'Seed of each window: "new" (advised: repeated noise leaves marks that grow),'
-        ' "same", or a list such as 7, 49, 91',
+        "name": "Seeds",
+        "label": "Seeds (new, same, or 7, 49, 91)",
         "type": "text",
         "default": "new",
     },
     {
+        "id": "svi_length",
+        "name": "Length",
+        "label": "Length",
+        "type": "dropdown",
+        "choices": [("Whole windows", WHOLE), ("Exact", EXACT)],
+        "default": WHOLE,
+    },
+    {
         "id": "svi_anchor_strength",
         "name": "Anchor strength",
-        "label": "Anchor strength: below 1 frees the camera and the motion, above 1 holds the"
-        " likeness (character sheets)",
-        "type": "float",
-        "default": 1.0,
-        "min": 0.0,
-        "max": 2.0,
-        "inc": 0.05,
-    },
-    {
-        "id": "svi_motion_latents",
-        "name": "Motion latents",
-        "label": "Motion latents: how much of the window before is seen; 1 is what SVI was trained"
-        " with, more follows a motion longer but adds 4 frames fewer each",
-        "type": "int",
-        "default": 1,
-        "min": 1,
-        "max": 4,
-        "inc": 1,
-    },
-    {
-        "id": "svi_motion_strength",
-        "name": "Motion latent strength",
-        "label": "Motion latent strength: below 1 loosens the join between windows, 1 is the"
-        " authors'",
+        "label": "Anchor strength (lower: freer motion)",
         "type": "float",
         "default": 1.0,
         "min": 0.0,
@@ -59,12 +45,71 @@ CONTROLS: list[dict[str, Any]] = [
     {
         "id": "svi_anchor_schedule",
         "name": "Anchor schedule",
-        "label": "Anchor schedule: which anchor image serves each window, such as 1, 1, 2 (0: the"
-        " start image); empty: image 1, 2, 3 ..., the last one serves the rest",
+        "label": "Anchor schedule (empty, or 1, 1, 2)",
         "type": "text",
         "default": "",
     },
 ]
+"""What WanGP's page shows of a model that runs SVI 2 Pro."""
+IN_TAB: list[dict[str, Any]] = [
+    {
+        "id": "svi_motion_latents",
+        "name": "Motion latents",
+        "label": "Motion latents",
+        "type": "int",
+        "default": 1,
+        "min": 1,
+        "max": 4,
+        "inc": 1,
+    },
+    {
+        "id": "svi_motion_strength",
+        "name": "Motion latent strength",
+        "label": "Motion latent strength",
+        "type": "float",
+        "default": 1.0,
+        "min": 0.0,
+        "max": 2.0,
+        "inc": 0.05,
+    },
+    {
+        "id": "svi_keep",
+        "name": "Hand-over files kept",
+        "label": "Hand-over files kept",
+        "type": "int",
+        "default": 0,
+        "min": 0,
+        "max": 100,
+        "inc": 1,
+    },
+    {
+        "id": "svi_report",
+        "name": "Report at the end",
+        "label": "Report at the end",
+        "type": "dropdown",
+        "choices": [("No", 0), ("Yes", 1)],
+        "default": 0,
+    },
+]
+"""What only the tab and files have."""
+HELP = {
+    "svi_seeds": "The seed of each window. new (advised): another one for each, because repeated"
+    " noise leaves marks that grow; same: one for all; or a list such as 7, 49, 91.",
+    "svi_length": "Whole windows: a last window that would be hardly begun is left out. Exact: the"
+    " video is as long as was asked, to within 3 frames.",
+    "svi_anchor_strength": "1 is the authors' way. Below 1 frees the camera and the motion, above 1"
+    " holds the likeness (character sheets).",
+    "svi_anchor_schedule": "Which anchor image serves each window, such as 1, 1, 2 (0: the start"
+    " image). Empty: image 1, 2, 3 ..., and the last one serves the rest.",
+    "svi_motion_latents": "How much of the window before is seen. 1 is what SVI was trained with;"
+    " more follows a motion longer, and each adds 4 frames fewer a window.",
+    "svi_motion_strength": "1 is the authors' way; below 1 loosens the join between windows.",
+    "svi_keep": "How many hand-over files stay of videos that WanGP deletes (where it is configured"
+    " to keep no intermediate windows): with them, these windows can be made again.",
+    "svi_report": "A run of several windows ends with the drift report's line in the console: the"
+    " whole video is read once more for it.",
+}
+"""What each setting does, for the tab."""
 
 
 MODE_CONTROL: dict[str, Any] = {
@@ -96,23 +141,23 @@ class Settings:
 def read(custom: Mapping[str, Any] | None) -> Settings:
     """The settings in WanGP's `custom_settings`; other models' keys there are not looked at.
 
-    Raises `UserError` with the setting's name for a value that cannot be used.
+    Raises `UserError` with the control's name for a value that cannot be used.
     """
     values = {
         key.removeprefix(PREFIX): value
         for key, value in ours(custom).items()
         if value not in (None, "")
     }
-    length = str(values.get("length", "whole windows")).strip().lower()
-    if length not in ("exact", "whole windows"):
-        raise UserError(f"svi_length can be 'exact' or 'whole windows', not {length!r}.")
+    length = str(values.get("length", WHOLE)).strip().lower()
+    if length not in (EXACT, WHOLE):
+        raise UserError(f"{called('length')} can be '{EXACT}' or '{WHOLE}', not {length!r}.")
     return Settings(
         seeds=_seeds(values.get("seeds", "new")),
         anchor_strength=_number("anchor_strength", values.get("anchor_strength", 1.0), 0, 2),
         motion_latents=int(_number("motion_latents", values.get("motion_latents", 1), 1, 4)),
         motion_strength=_number("motion_strength", values.get("motion_strength", 1.0), 0, 2),
         anchor_schedule=_whole_numbers("anchor_schedule", values.get("anchor_schedule", ())),
-        exact=length == "exact",
+        exact=length == EXACT,
         keep=int(_number("keep", values.get("keep", 0), 0, 10_000)),
         report=bool(_number("report", values.get("report", 0), 0, 1)),
     )
@@ -130,12 +175,20 @@ def read_mode(custom: Mapping[str, Any] | None) -> str:
     return str((custom or {}).get(PREFIX + "mode") or "").strip().lower()
 
 
+def called(name: str) -> str:
+    """What the page and the tab call a setting, and its name in files."""
+    key = PREFIX + name
+    named = {control["id"]: control["name"] for control in (*CONTROLS, *IN_TAB)}
+    return f"{named[key]} ({key})"
+
+
 def _seeds(value: Any) -> str | tuple[int, ...]:
     try:
         return seeds_in(value)
     except ValueError:
         raise UserError(
-            f"svi_seeds can be 'new', 'same', or whole numbers up to {LARGEST_SEED}, not {value!r}."
+            f"{called('seeds')} can be 'new', 'same', or whole numbers up to {LARGEST_SEED},"
+            f" not {value!r}."
         ) from None
 
 
@@ -145,7 +198,7 @@ def _number(name: str, value: Any, low: float, high: float) -> float:
     except (TypeError, ValueError):
         number = float("nan")
     if not low <= number <= high:
-        raise UserError(f"svi_{name} must be a number from {low} to {high}, not {value!r}.")
+        raise UserError(f"{called(name)} must be a number from {low} to {high}, not {value!r}.")
     return number
 
 
@@ -154,5 +207,5 @@ def _whole_numbers(name: str, value: Any) -> tuple[int, ...]:
         return whole_numbers(value)
     except ValueError:
         raise UserError(
-            f"svi_{name} must be whole numbers such as '1, 2, 3', not {value!r}."
+            f"{called(name)} must be whole numbers such as '1, 2, 3', not {value!r}."
         ) from None

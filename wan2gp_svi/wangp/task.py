@@ -25,7 +25,7 @@ from wan2gp_svi.svi.prompts import TimedPrompt
 from wan2gp_svi.svi.schedule import segments_of, timetable
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Chain, Size, check, layout, sizes
-from wan2gp_svi.wangp import continuing, fit, streaming
+from wan2gp_svi.wangp import continuing, fit, progress, streaming
 from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.names import modes_of
 from wan2gp_svi.wangp.run import Run, set_current
@@ -43,10 +43,10 @@ WGP = dict[str, Any]
 
 def attach(wgp: WGP) -> bool:
     """Wrap the function that runs a task: `generate_media`, before 12.21 `generate_video`."""
-    return wrap(wgp, _generator(wgp), functools.partial(run_task, wgp))
+    return wrap(wgp, generator(wgp), functools.partial(run_task, wgp))
 
 
-def _generator(wgp: Mapping[str, Any]) -> str:
+def generator(wgp: Mapping[str, Any]) -> str:
     """The name of the function that runs a task."""
     return "generate_media" if "generate_media" in wgp else "generate_video"
 
@@ -58,7 +58,7 @@ def run_task(wgp: WGP, original: Callable[..., Any], *args: Any, **kwargs: Any) 
     if "model_type" not in takes:  # a signature that is not known: SVI's models stop (pipeline.py)
         return original(*args, **kwargs)
     if "custom_settings" not in takes:  # before 10.80
-        kwargs.pop("custom_settings", None)  # `task` has them (`_custom`)
+        kwargs.pop("custom_settings", None)  # `task` has them (`custom_settings`)
     given = arguments(original, args, kwargs)
     model_def = wgp["get_model_def"](given["model_type"]) or {}
     edits = str(given.get("mode") or "").startswith("edit")
@@ -74,12 +74,14 @@ def run_task(wgp: WGP, original: Callable[..., Any], *args: Any, **kwargs: Any) 
     except UserError as error:
         raise _error(f"SVI: {error}") from error
     set_current(run)
+    progress.begin(wgp["get_gen_info"](given["state"]), progress.work(given))
     try:
         return original(**{**given, **told})
     except UserError as error:
         raise _error(f"SVI: {error}") from error
     finally:
         set_current(None)
+        progress.end()
         streaming.end(run)
         _report(run)
 
@@ -102,7 +104,7 @@ def mode_of(model_def: Mapping[str, Any], base_type: str, given: Mapping[str, An
     """
     if model_def.get("svi2pro"):
         return PRO
-    name = read_mode(_custom(given))
+    name = read_mode(custom_settings(given))
     if name and name not in modes_of(base_type):
         fitting = ", ".join(modes_of(base_type)) or "none"
         raise UserError(
@@ -117,7 +119,7 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
 
     Raises `UserError` for what cannot be generated, before a model is loaded.
     """
-    settings = read(_custom(given))
+    settings = read(custom_settings(given))
     _warn(given, mode)
     size = _size(given, settings, mode)
     path = _source_path(wgp, given)
@@ -144,7 +146,7 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
         windows_before=handover.windows if handover else 0,
         starts_on_anchor=path is None and _no_start(given) and _anchors(given, mode) > 0,
         written=written_prompts(wgp, given),
-        custom=ours(_custom(given)),
+        custom=ours(custom_settings(given)),
         asked={name: given[name] for name in told},
         switch_phase=given.get("model_switch_phase"),
     )
@@ -316,7 +318,7 @@ def _told_length(planned: list[Size], chain: Chain) -> int:
     return added + min(chain.source_frames, chain.size.overlap) - (chain.size.overlap - 1)
 
 
-def _custom(given: Mapping[str, Any]) -> Mapping[str, Any]:
+def custom_settings(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """This run's custom settings; before 10.80 they are not an argument, but the task has them."""
     task = given.get("task")
     params = task.get("params", {}) if isinstance(task, dict) else {}
@@ -332,7 +334,7 @@ def _source_path(wgp: WGP, given: Mapping[str, Any]) -> str | None:
     if made:
         return made[-1]
     folder = wgp["save_path"]
-    host = inspect.unwrap(wgp[_generator(wgp)])
+    host = inspect.unwrap(wgp[generator(wgp)])
     every = ("*.mp4", "*.mov", "*.mkv")  # .mp4 only, in older versions
     kinds = [kind for kind in every if kind in host.__code__.co_consts] or every
     found = [

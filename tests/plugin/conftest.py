@@ -1,0 +1,6 @@
+"""What the tests of svi/ have made of hand-overs serves here, too."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "svi"))
