@@ -33,6 +33,11 @@ class Mode:
     guidance: float = 5.0
     files: tuple[str, ...] = ()
 
+    @property
+    def has_anchor(self) -> bool:
+        """Whether a picture holds the look of all windows."""
+        return not self.motion_frames or self.ref_pad_num != 0
+
 
 MODES = {
     "pro": Mode(

@@ -255,6 +255,8 @@ def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
     total = number - window.number + max(len(run.sizes), window.number)
     handover = run.carry.handover
     anchor = f"anchor {window.anchor}" if window.anchor else "the start image as anchor"
+    if not run.mode.has_anchor:
+        anchor = "no anchor"
     if not window.anchor and handover is not None and handover.anchor is not None:
         anchor = "the anchor as before"
     hand_over = "no hand-over"

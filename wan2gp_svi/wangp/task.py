@@ -104,7 +104,7 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
     Raises `UserError` for what cannot be generated, before a model is loaded.
     """
     settings = read(_custom(given))
-    _warn(given, mode)
+    _warn(given, settings, mode)
     size = _size(given, settings, mode)
     path = _source_path(wgp, given)
     _check_start(given, mode, path)
@@ -209,12 +209,17 @@ def _obey_commands(wgp: WGP, given: Mapping[str, Any], run: Run, told: Mapping[s
         raise UserError(str(error).removeprefix("SVI: "))
 
 
-def _warn(given: Mapping[str, Any], mode: Mode) -> None:
+def _warn(given: Mapping[str, Any], settings: Settings, mode: Mode) -> None:
     """Say what of a task a mode that hands over frames cannot use, or seems to lack."""
     if not mode.motion_frames:
         return
     if _ends(given):
         say(f"{mode.name} knows no end image: it is left out")
+    of_pro = ("anchor_strength", "motion_latents", "motion_strength", "anchor_schedule")
+    usual = Settings()
+    unused = [f"svi_{name}" for name in of_pro if getattr(settings, name) != getattr(usual, name)]
+    if unused:
+        say(f"{mode.name} has no use for {', '.join(unused)}: left out")
     if not any("svi" in str(lora).lower() for lora in given["activated_loras"] or []):
         say(
             f"{mode.name} is on, but no LoRA has SVI in its name: apply one of its profiles,"
@@ -233,7 +238,7 @@ def _size(given: Mapping[str, Any], settings: Settings, mode: Mode) -> Size:
     return Size(
         floor_frames(int(given["sliding_window_size"] or 81)),
         settings.motion_latents,
-        0 if _ends(given) else discard,  # an end image is what a window ends on
+        0 if _ends(given) and not mode.motion_frames else discard,  # what a window ends on
         mode.motion_frames,
     )
 
