@@ -123,4 +123,4 @@ def _settings_kept(
 
 def _may_be_svi(model_def: Mapping[str, Any] | None) -> bool:
     """Whether a model has settings of ours (handler.py gives them to it)."""
-    return bool(model_def and (model_def.get("svi2pro") or model_def.get("svi_modes")))
+    return bool(model_def and any(map(model_def.get, ("svi2pro", "svi_modes", "svi_mode"))))

@@ -10,7 +10,7 @@ WanGP does to keep the peak of memory low.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,7 @@ from wan2gp_svi.svi.carry import (
 from wan2gp_svi.svi.schedule import Segment, timetable
 from wan2gp_svi.svi.vae import CHANNELS, MASK_CHANNELS, floor_frames, latents_of
 from wan2gp_svi.svi.windows import Window
-from wan2gp_svi.wangp import loras
+from wan2gp_svi.wangp import dance, loras
 from wan2gp_svi.wangp.console import say, say_once
 from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.timed_prompts import timed
@@ -41,13 +41,15 @@ from wan2gp_svi.wangp.wrapping import wrap
 
 @dataclass
 class Active:
-    """The window that a pipeline is generating, with the y that `hand_out_y` hands out.
+    """The window that a pipeline is generating, with the y that `hand_out_y` hands out and, in
+    SVI-Dance, the tokens of its skeleton.
 
     From then on WanGP's calls of the encoder are about something else: its control video.
     """
 
     window: Window
     y: Tensor | None = None
+    tokens: Tensor | None = None
     handed_out: bool = False
 
 
@@ -106,6 +108,8 @@ def _window(original: Callable[..., Any], pipeline: Any, run: Run, kwargs: dict[
         "motion_amplitude": 1.0,
         "image_end": None,
     }
+    if run.mode.skeleton:
+        changed["input_frames"] = None
     for name in ("prefix_video", "motion_amplitude"):
         if name not in kwargs:
             del changed[name]
@@ -198,6 +202,7 @@ def _conditioned(
     real, own = vae.encode, vars(vae).get("encode")
     active = Active(window)
     end, amplitude = kwargs.get("image_end"), kwargs.get("motion_amplitude") or 1.0
+    skeleton = kwargs.get("input_frames")
 
     def encode(videos, tile_size=0, *args, **kwargs):
         def encode_one(video: Tensor) -> Tensor:
@@ -211,6 +216,8 @@ def _conditioned(
             active.y = condition_window(
                 run.carry, window, encode_one, picture, shown_last, amplitude
             )
+            if run.mode.skeleton:
+                active.tokens = dance.tokens(pipeline, run, skeleton, window.frames)
         like = active.y
         return [
             like.new_zeros(CHANNELS, latents_of(video.shape[1]), *like.shape[2:])
@@ -219,8 +226,10 @@ def _conditioned(
 
     vae.encode = encode
     pipeline._svi_active = active
+    adding = dance.added(pipeline.model, lambda: active.tokens)
     try:
-        yield active
+        with adding if run.mode.skeleton else nullcontext():
+            yield active
     finally:
         if own is None:
             del vae.encode  # the class's is back

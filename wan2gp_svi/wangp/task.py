@@ -25,7 +25,7 @@ from wan2gp_svi.svi.prompts import TimedPrompt
 from wan2gp_svi.svi.schedule import segments_of, timetable
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Chain, Size, check, layout, sizes
-from wan2gp_svi.wangp import continuing, fit, streaming
+from wan2gp_svi.wangp import continuing, dance, fit, streaming
 from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.names import modes_of
 from wan2gp_svi.wangp.run import Run, set_current
@@ -88,6 +88,8 @@ def mode_of(model_def: Mapping[str, Any], base_type: str, given: Mapping[str, An
     """
     if model_def.get("svi2pro"):
         return PRO
+    if model_def.get("svi_mode") in MODES:
+        return MODES[model_def["svi_mode"]]
     name = read_mode(_custom(given))
     if name and name not in modes_of(base_type):
         fitting = ", ".join(modes_of(base_type)) or "none"
@@ -113,7 +115,8 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
     carry = Carry(
         chain, mode, settings.anchor_strength, settings.motion_strength, handover=handover
     )
-    planned = sizes(int(given["video_length"]), chain, settings.exact)
+    asked = dance.length(wgp, given, chain) if mode.skeleton else int(given["video_length"])
+    planned = sizes(asked, chain, settings.exact)
     told: dict[str, Any] = {
         "video_length": _told_length(planned, chain),
         "sliding_window_size": size.frames - size.discard,
@@ -139,6 +142,8 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
     elif path is None and not isinstance(settings.seeds, str):
         told["seed"] = settings.seeds[0]  # the video is named after the seed that made it
     _obey_commands(wgp, given, run, told)
+    if mode.skeleton:
+        dance.begin(wgp, run, given)
     times = times_of(run)
     _announce(run, given["video_length"])
     for line in times:
@@ -220,7 +225,10 @@ def _warn(given: Mapping[str, Any], settings: Settings, mode: Mode) -> None:
     unused = [f"svi_{name}" for name in of_pro if getattr(settings, name) != getattr(usual, name)]
     if unused:
         say(f"{mode.name} has no use for {', '.join(unused)}: left out")
-    if not any("svi" in str(lora).lower() for lora in given["activated_loras"] or []):
+    with_model = mode.skeleton  # its LoRA comes with the model
+    if not with_model and not any(
+        "svi" in str(lora).lower() for lora in given["activated_loras"] or []
+    ):
         say(
             f"{mode.name} is on, but no LoRA has SVI in its name: apply one of its profiles,"
             " or the profile SVI Off"

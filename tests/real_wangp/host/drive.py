@@ -14,6 +14,7 @@ A scenario is {"name", "set": {setting: value, ...}} and, all optional,
     "list"       model types whose dropdown is to be listed
     "fake"       true: no transformer, no VAE; frames are counted, not looked at
     "half"       true: the VAE runs in 16 bits, WanGP's default (else in 32)
+    "tokens"     true: the patches that each pass begins with are recorded, and what they came from
     "api"        true: through WanGP's Python API instead of its command line (10.987 on)
     "full"       true: the disk is full whenever a video has just been written (root, Linux)
 Results: OUT/results.json, and OUT/<name>.npz with y, noise, latents, frames of each window.
@@ -79,6 +80,8 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     show_colour_reference(pipe)
     record_texts(pipe)
     time_transformer(pipe)
+    if scenario.get("tokens"):
+        record_patches(pipe)
     if scenario.get("fake"):
         make_fake(pipe)
     modules = {"transformer": pipe.model, "vae": pipe.vae.model}
@@ -89,6 +92,7 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     def generate(*a, **k):
         pipe.encoded, pipe.encodings, pipe.seen, pipe.reference = [], [], [], None
         pipe.texts, pipe.in_transformer = [], 0.0
+        pipe.plain, pipe.patched = [], []
         extra = scenario.get("extra", {}).get(str(k.get("window_no")), 0)
         gen["extra_windows"] = gen.get("extra_windows", 0) + extra
         result = recorded(*a, **k)
@@ -96,6 +100,8 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
         pipe.recorder.windows[-1]["encodings"] = pipe.encodings
         pipe.recorder.windows[-1]["seen"] = pipe.seen
         pipe.recorder.windows[-1]["text"] = pipe.texts
+        pipe.recorder.windows[-1]["plain"] = pipe.plain
+        pipe.recorder.windows[-1]["patched"] = pipe.patched
         pipe.recorder.windows[-1]["transformer"] = round(pipe.in_transformer, 4)
         pipe.recorder.windows[-1]["reference"] = pipe.reference
         pipe.recorder.windows[-1]["loras"] = getattr(pipe.model, "_loras_scaling", {})
@@ -131,6 +137,16 @@ def time_transformer(pipe):
         if model is not None:
             model.register_forward_pre_hook(before)
             model.register_forward_hook(after)
+
+
+def record_patches(pipe):
+    """In each pass: what the patch embedding makes, and what the first block is given."""
+    pipe.model.patch_embedding.register_forward_hook(
+        lambda module, given, made: pipe.plain.append(made[0].clone())
+    )
+    pipe.model.blocks[0].register_forward_pre_hook(
+        lambda module, given: pipe.patched.append(given[0][0].clone())
+    )
 
 
 def record_texts(pipe):
@@ -360,6 +376,9 @@ for scenario in scenarios:
         for i, encoding in enumerate(window.get("encodings", [])):
             arrays[f"encoding{k}_{i}"] = encoding.numpy()
             arrays[f"seen{k}_{i}"] = window["seen"][i].numpy()
+        for name in ("plain", "patched"):
+            for i, patches in enumerate(window.get(name, [])):
+                arrays[f"{name}{k}_{i}"] = patches.numpy()
         if torch.is_tensor(window.get("y")):
             arrays[f"y{k}"] = window["y"].numpy()
     np.savez(OUT / f"{scenario['name']}.npz", **arrays)
