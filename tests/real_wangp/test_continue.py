@@ -371,10 +371,9 @@ def test_intermediate_hand_overs_go_with_their_videos(stage: Stage) -> None:
     assert len(videos) in (1, 2)
 
 
-def test_no_hand_over_for_post_processed_windows(stage: Stage) -> None:
-    run = stage.first["grain"]
-    assert not [name for name in run.files if name.endswith(".svi.safetensors")]
-    assert any("no hand-over file: the video is given film grain" in line for line in run.svi)
+def test_a_video_with_grain_is_known_by_its_grain(stage: Stage) -> None:
+    found = load(path_beside(stage.video("grain")))
+    assert found.shown is not None and not np.array_equal(found.shown, found.fingerprint)
 
 
 def test_a_full_disk_costs_the_hand_over_only(stage: Stage) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from bench import Outcome, drive
 
@@ -49,10 +50,12 @@ class Stage:
                 fake("x265", {"video_length": 29}, config=X265),
                 fake("grain", {"video_length": 29, "film_grain_intensity": 0.5}),
                 fake("twice", {"video_length": 29, "repeat_generation": 2}),
+                *[{"name": name, "set": {"video_length": 41, **set}} for name, set in POST.items()],
             ],
             out / "first",
         )
         more = {"video_length": 1 + ADDS, "seed": -1, "prompt": "more"}
+        third = {**more, "prompt": "three"}
         last = {name: run.videos[-1]["path"] for name, run in self.first.items() if run.videos}
         self.second = drive(
             tree,
@@ -64,9 +67,18 @@ class Stage:
                 fake("twice", {**more, "repeat_generation": 2}, last["long"]),
                 fake("x265", more, last["four"], config=X265),
                 fake("cut", {**more, "keep_frames_video_source": "29"}, last["four"]),
+                *[
+                    {"name": name, "continue": self.half(name), "set": {**third, **set}}
+                    for name, set in POST.items()
+                ],
+                {"name": "small again", "continue": self.half("large"), "set": third},
             ],
             out / "second",
         )
+
+    def half(self, name: str) -> str:
+        """The video after the second of three windows."""
+        return str(self.first[name].videos[1]["path"])
 
 
 def fake(name: str, settings: dict, source: str | None = None, **more) -> dict:
@@ -77,6 +89,13 @@ def fake(name: str, settings: dict, source: str | None = None, **more) -> dict:
 
 KEEP_NONE = {"keep_intermediate_sliding_windows": 0}
 MKV = {"video_container": "mkv"}
+POST = {
+    "large": {"spatial_upsampling": "lanczos2"},
+    "smooth": {"temporal_upsampling": "rife2"},
+    "both": {"spatial_upsampling": "lanczos2", "temporal_upsampling": "rife2"},
+    "grainy": {"film_grain_intensity": 0.5},
+}
+"""What WanGP makes of the frames before it saves them."""
 X265 = {"video_output_codec": "libx265_28"}
 
 
@@ -174,3 +193,26 @@ def test_each_repetition_is_a_video_of_its_own(stage: Stage) -> None:
     frames = [video["frames"] for video in stage.first["twice"].videos]
     assert frames == [FIRST, 29, FIRST, 29]
     assert encoded(stage.first["twice"]) == [FIRST, ADDS] * 2
+
+
+@pytest.mark.parametrize("name", list(POST))
+def test_a_processed_video_goes_on_as_if_never_stopped(stage: Stage, name: str) -> None:
+    """Three windows in one go, and two and one more: the same latents, the same packets before."""
+    whole, run = stage.first[name], stage.second[name]
+    assert "as if never stopped" in " ".join(run.svi)
+    assert np.array_equal(run.arrays["latents1"], whole.arrays["latents3"])
+    source, now = sums(stage.half(name)), sums(run.videos[-1]["path"])
+    assert now[: len(source)] == source
+    assert len(now) == whole.frames
+    assert encoded(run)[-1] == encoded(whole)[-1]
+    assert path_beside(run.videos[-1]["path"]).exists()
+
+
+def test_a_processed_video_can_go_on_unprocessed(stage: Stage) -> None:
+    """The latents are the same; what is there already is brought to the new size once."""
+    whole, run = stage.first["large"], stage.second["small again"]
+    assert np.array_equal(run.arrays["latents1"], whole.arrays["latents3"])
+    assert "it is encoded once more" in " ".join(run.svi)
+    with av.open(str(run.videos[-1]["path"])) as container:
+        assert container.streams.video[0].width == 64
+    assert run.frames == 41

@@ -50,3 +50,10 @@ def make(**changes) -> HandOver:
         "wangp_version": "12.60",
     }
     return HandOver(**{**values, **changes})
+
+
+def make_shown(**changes) -> HandOver:
+    """Of a video that was enlarged twice, and given twice the frames a second."""
+    large = film(height=2 * HEIGHT, width=2 * WIDTH)
+    shown_as = (2 * WIDTH, 2 * HEIGHT, 32.0)
+    return make(**{"shown": fingerprint(large), "shown_as": shown_as, **changes})

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from handovers import HEIGHT, WIDTH, make
+from handovers import HEIGHT, WIDTH, make, make_shown
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.handover import TENSORS, TEXTS, HandOver, check, new_id
+from wan2gp_svi.svi.handover import TENSORS, TEXTS, HandOver, check, new_id, texts_of
 from wan2gp_svi.svi.handover_file import load, path_beside, read_id, save
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and resource limits")
@@ -51,7 +51,7 @@ def parts(file: Path) -> tuple[dict, bytes]:
 def resign(header: dict, data: bytes) -> None:
     """Give a header that was changed the checksum of what it says: only other checks are left."""
     digest = hashlib.sha256()
-    for name in TEXTS:
+    for name in [name for name in TEXTS if name in header["__metadata__"]]:
         digest.update(f"{name}={header['__metadata__'][name]}\n".encode())
     for name in TENSORS:
         if name in header:
@@ -67,6 +67,39 @@ def write(file: Path, header: dict | bytes, data: bytes) -> None:
 
 
 # -- there and back -----------------------------------------------------------------------------
+
+
+def test_what_the_video_is_shown_as_comes_back_and_makes_it_format_2(tmp_path: Path) -> None:
+    handover = make_shown()
+    save(handover, tmp_path / "x")
+    back = load(tmp_path / "x")
+    assert (back.format, back.shown_as) == (2, (2 * WIDTH, 2 * HEIGHT, 32.0))
+    assert back.shown is not None and torch.equal(back.shown, handover.shown)
+
+
+def test_a_file_without_it_is_one_that_the_first_version_reads(file: Path) -> None:
+    header, _ = parts(file)
+    assert header["__metadata__"]["format"] == "1"
+    assert "shown_as" not in header["__metadata__"]
+
+
+@pytest.mark.parametrize("name", ["shown", "shown_as"])
+def test_one_half_of_what_is_shown_is_refused(tmp_path: Path, name: str) -> None:
+    save(make_shown(), tmp_path / "x")
+    header, data = parts(tmp_path / "x")
+    if name == "shown":  # the last of the tensors
+        begin, _ = max(header[n]["data_offsets"] for n in TENSORS if n in header)
+        del header[
+            max((n for n in TENSORS if n in header), key=lambda n: header[n]["data_offsets"])
+        ]
+        data = data[:begin]
+    else:
+        header["__metadata__"]["shown_as"] = "[]"
+        header["__metadata__"]["format"] = "1"
+    resign(header, data)
+    write(tmp_path / "x", header, data)
+    with pytest.raises(UserError, match="not usable"):
+        load(tmp_path / "x")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -300,7 +333,7 @@ def test_bytes_after_the_end(file: Path) -> None:
 
 def test_a_newer_format_names_the_version_needed(file: Path) -> None:
     header, data = parts(file)
-    header["__metadata__"] |= {"format": "2", "extension_version": '"0.9.1"', "new": "1"}
+    header["__metadata__"] |= {"format": "3", "extension_version": '"0.9.1"', "new": "1"}
     write(file, header, data)
     with pytest.raises(UserError, match=r"Update wan2gp-svi to version 0\.9\.1 or later"):
         load(file)
@@ -323,7 +356,7 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
         load(tmp_path / "x")
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", texts_of(1))
 def test_each_missing_or_mistyped_field(file: Path, name: str) -> None:
     header, data = parts(file)
     right = header["__metadata__"].pop(name)

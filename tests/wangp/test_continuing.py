@@ -18,6 +18,7 @@ from wan2gp_svi.svi.fingerprint import fingerprint
 from wan2gp_svi.svi.handover import HandOver
 from wan2gp_svi.svi.handover_file import load, path_beside, read_id, save
 from wan2gp_svi.svi.windows import Chain, Size
+from wan2gp_svi.video.encode import encoder
 from wan2gp_svi.wangp import continuing
 from wan2gp_svi.wangp.names import PRO
 from wan2gp_svi.wangp.run import Run, set_current
@@ -254,11 +255,21 @@ def test_a_video_of_another_rate_is_refused(place: Place) -> None:
         ({"temporal_upsampling": "rife2"}, "given more frames a second"),
     ],
 )
-def test_a_post_processed_video_is_refused(place: Place, setting: dict, words: str) -> None:
+def test_a_video_processed_afterwards_is_refused(place: Place, setting: dict, words: str) -> None:
     place.set_metadata({**place.metadata, **setting})  # type: ignore[dict-item]
     found, reason = place.search()
     assert found is None
     assert words in reason
+
+
+def test_a_video_processed_as_it_was_made_is_found(place: Place) -> None:
+    place.handover = make(shown=fingerprint(film()), shown_as=(SIDE, SIDE, 32.0))
+    save(place.handover, path_beside(place.video))
+    place.set_metadata({"svi": {"id": place.handover.id}, "temporal_upsampling": "rife2"})
+    place.info = (32, SIDE, SIDE, 33)
+    assert place.search() == (place.handover.id, "")
+    place.info = (16, SIDE, SIDE, 33)
+    assert place.search() == (None, "clip.mp4 has 16 frames a second, its hand-over file 32")
 
 
 @pytest.mark.parametrize(
@@ -405,7 +416,31 @@ def test_what_cannot_be_written_is_said_and_the_video_goes_on(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_post_processed_window_has_no_hand_over(tmp_path: Path, capsys) -> None:
+def test_a_post_processed_window_is_known_by_what_was_saved(tmp_path: Path) -> None:
+    run, configs = a_run(), {"spatial_upsampling": "lanczos2", "temporal_upsampling": "rife2"}
+    large = film().repeat_interleave(2, 2).repeat_interleave(2, 3)
+    run.saved = large[:, -9:], 32
+    continuing.remember(run, str(tmp_path / "clip.mp4"), configs)
+    found = load(path_beside(tmp_path / "clip.mp4"))
+    assert (found.width, found.height, found.fps) == (SIDE, SIDE, 16)
+    assert found.shown_as == (2 * SIDE, 2 * SIDE, 32) and found.shown is not None
+    assert torch.equal(found.shown, fingerprint(large))
+    assert torch.equal(found.fingerprint, fingerprint(LEFT.tail))
+
+
+def test_frames_that_the_decoder_enlarges_are_fingerprinted_as_small_as_the_latents(
+    tmp_path: Path,
+) -> None:
+    large = LEFT.tail.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    run = a_run(left=Left(LEFT.latents, large))
+    run.saved = large, 16
+    continuing.remember(run, str(tmp_path / "clip.mp4"), {"spatial_upsampling": "vae2"})
+    found = load(path_beside(tmp_path / "clip.mp4"))
+    assert (found.width, found.height) == (SIDE, SIDE) and found.shown_as[0] == 2 * SIDE
+    assert torch.equal(found.fingerprint, fingerprint(LEFT.tail))
+
+
+def test_a_post_processed_window_that_was_not_seen_has_no_hand_over(tmp_path, capsys) -> None:
     configs = {"film_grain_intensity": 0.1}
     continuing.remember(a_run(), str(tmp_path / "clip.mp4"), configs)
     assert "given film grain" in capsys.readouterr().out
@@ -426,6 +461,21 @@ def continued(handover: HandOver, motion: int = 1, frames: int = 17, **chain) ->
     chain = Chain(size=Size(21, motion), source_frames=frames, **chain)
     source = Source(film()[:, :1], film(), frames)
     return Run(Settings(), Carry(chain, handover=handover, source=source))
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_processed_video_is_checked_by_the_frames_of_its_file(
+    tmp_path: Path, capsys, same: bool
+) -> None:
+    video = tmp_path / "clip.mp4"
+    large = film(33).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    encoder("libx264_8", 32)(large.permute(1, 2, 3, 0).numpy(), video)
+    other = large if same else large.flip(3)
+    run = continued(make(shown=fingerprint(other), shown_as=(2 * SIDE, 2 * SIDE, 32.0)))
+    run.carry.source = Source(film()[:, :1], film().flip(2), 17)  # WanGP has resized them
+    continuing.verify(run, video)
+    assert (run.carry.handover is not None) == same
+    assert ("as if never stopped" in capsys.readouterr().out) == same
 
 
 def test_a_hand_over_that_fits_stays(capsys) -> None:

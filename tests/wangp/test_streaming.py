@@ -21,7 +21,7 @@ from wan2gp_svi.wangp.run import Run, set_current
 from wan2gp_svi.wangp.settings import Settings
 
 SIZE = Size(17)
-FIRST, ADDS, BANDS = 17, 12, range(3)
+FIRST, ADDS, SHARED = 17, 12, 5
 
 
 def pictures(frames: int, seed: int = 0) -> Tensor:
@@ -42,11 +42,13 @@ class Host:
 
     def __init__(self, as_list: bool) -> None:
         self.as_list, self.encoded, self.fails = as_list, [], False
+        self.read: list[int] = []  # frames, each time
         self.wgp = {
             "save_video": self.save_video,
             "preprocess_video": self.preprocess_video,
             "record_file_metadata": lambda: None,
             "server_config": {"video_output_codec": "libx264_8"},
+            streaming.SOUND: lambda video, source_audio_duration: source_audio_duration,
         }
 
     def save_video(self, tensor=None, save_file=None, fps=30, codec_type="x", container="mp4",
@@ -62,8 +64,12 @@ class Host:
         return save_file
 
     def preprocess_video(self, video_in, max_frames, start_frame=0):
+        """At 16 frames a second, 64x48; the size and rate that WanGP would be told."""
         with av.open(video_in) as container:
-            frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+            step = round(container.streams.video[0].average_rate / 16)
+            shown = list(container.decode(video=0))[::step]
+            frames = [f.to_ndarray(format="rgb24", width=64, height=48) for f in shown]
+        self.read.append(len(frames[start_frame:][:max_frames]))
         return torch.from_numpy(np.stack(frames[start_frame:][:max_frames]))
 
 
@@ -75,7 +81,7 @@ class Loop:
         self.held: list[Tensor] | None = None
         self.names: list[Path] = []
 
-    def window(self, sample: Tensor, ending: str = "mp4", tmp: str = "") -> Path:
+    def window(self, sample: Tensor, ending: str = "mp4", tmp: str = "", fps: int = 16) -> Path:
         self.run.begin(len(self.names) + 1, 7, "words")
         name = self.folder / f"{len(self.names) + 1}{tmp}.{ending}"
         if self.as_list:
@@ -89,7 +95,7 @@ class Loop:
             self.held = sample
             tensor = sample[None]
         self.wgp["save_video"](
-            tensor=tensor, save_file=str(name), fps=16, nrow=1, codec_type="libx264_8",
+            tensor=tensor, save_file=str(name), fps=fps, nrow=1, codec_type="libx264_8",
             container=ending,
         )  # fmt: skip
         self.names.append(name)
@@ -192,7 +198,7 @@ def test_a_source_is_copied_and_only_its_end_is_read(
     encoder("libx264_8", 16)(pictures(frames).permute(1, 2, 3, 0).numpy(), source)
     going = start(host, tmp_path, 2, frames)
     read = host.wgp["preprocess_video"](video_in=str(source), max_frames=frames)
-    assert len(read) == min(frames, streaming.TAIL)
+    assert len(read) == SHARED
     assert going.run.carry.source.frames == frames
     assert going.run.carry.source.first.shape[1] == 1
     host.encoded.clear()  # the sample
@@ -203,25 +209,90 @@ def test_a_source_is_copied_and_only_its_end_is_read(
     assert sums(name)[:frames] == sums(source) and len(sums(name)) == frames + 2 * ADDS
 
 
-@pytest.mark.parametrize(
-    ("given", "setting", "words"),
-    [
-        ({}, "libx264_10", "another rate or quality"),
-        ({"film_grain_intensity": 0.5}, "libx264_8", "not as the windows come"),
-    ],
-)
-def test_a_source_of_another_kind_is_read_whole(
-    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture, given, setting, words
+def test_a_source_of_another_kind_is_encoded_once_more_in_pieces(
+    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     source = tmp_path / "source.mp4"
-    encoder(setting, 16)(pictures(100).permute(1, 2, 3, 0).numpy(), source)
-    going = start(host, tmp_path, 1, 100, **given)
-    read = host.wgp["preprocess_video"](video_in=str(source), max_frames=100)
-    assert len(read) == 100 and words in capsys.readouterr().out
+    encoder("libx264_10", 16)(pictures(150).permute(1, 2, 3, 0).numpy(), source)
+    going = start(host, tmp_path, 1, 150)
+    read = host.wgp["preprocess_video"](video_in=str(source), max_frames=150)
+    assert len(read) == SHARED and "another rate or quality" in capsys.readouterr().out
     host.encoded.clear()
     name = going.window(torch.cat([read.permute(3, 0, 1, 2), pictures(ADDS, 5)], 1))
-    assert host.encoded == [100 + ADDS] and len(sums(name)) == 100 + ADDS
+    assert host.encoded == [ADDS, 64, 64, 22] and len(sums(name)) == 150 + ADDS
+    assert max(host.read) == 64
     streaming.end(going.run)
+
+
+def test_grain_is_for_the_new_frames(host: Host, tmp_path: Path) -> None:
+    source = tmp_path / "source.mp4"
+    encoder("libx264_8", 16)(pictures(100).permute(1, 2, 3, 0).numpy(), source)
+    going = start(host, tmp_path, 1, 100, film_grain_intensity=0.5)
+    read = host.wgp["preprocess_video"](video_in=str(source), max_frames=100)
+    host.encoded.clear()
+    name = going.window(torch.cat([read.permute(3, 0, 1, 2), pictures(ADDS, 5)], 1))
+    assert host.encoded == [ADDS] and sums(name)[:100] == sums(source)
+    streaming.end(going.run)
+
+
+RESIZED = {"spatial_upsampling": "lanczos2", "temporal_upsampling": "rife2"}
+
+
+def resized(sample: Tensor, before: Tensor | None = None) -> Tensor:
+    """(3, F, H, W) twice as large, twice as many a second: F frames more, one less at the start."""
+    frames = sample if before is None else torch.cat([before, sample], 1)
+    frames = frames.repeat_interleave(2, 1)[:, :-1]
+    frames = frames if before is None else frames[:, 1:]
+    return frames.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+@pytest.mark.parametrize("frames", [40, 150])
+def test_a_source_that_was_resized_alike_is_copied(
+    host: Host, tmp_path: Path, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wan2gp_svi.video.probe.read_settings", lambda path: RESIZED)
+    source = tmp_path / "source.mp4"
+    encoder("libx264_8", 32)(resized(pictures(frames)).permute(1, 2, 3, 0).numpy(), source)
+    going = start(host, tmp_path, 2, frames, **RESIZED)
+    read = host.wgp["preprocess_video"](video_in=str(source), max_frames=frames)
+    assert len(read) == SHARED and going.run.carry.source.frames == frames
+    host.encoded.clear()
+    new = torch.cat([read.permute(3, 0, 1, 2), pictures(ADDS, 5)], 1)
+    going.window(resized(new), fps=32)
+    name = going.window(resized(pictures(ADDS, 6), new[:, -1:]), fps=32)
+    streaming.end(going.run)
+    assert host.encoded == [2 * ADDS, 2 * ADDS]
+    assert sums(name)[: 2 * frames - 1] == sums(source)
+    assert len(sums(name)) == 2 * (frames + 2 * ADDS) - 1
+
+
+@pytest.mark.parametrize("made", [{}, {"spatial_upsampling": "lanczos2"}])
+def test_a_source_that_was_not_resized_alike_is_read_whole(
+    host: Host, tmp_path: Path, made: dict, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("wan2gp_svi.video.probe.read_settings", lambda path: made)
+    source = tmp_path / "source.mp4"
+    encoder("libx264_8", 16)(pictures(100).permute(1, 2, 3, 0).numpy(), source)
+    going = start(host, tmp_path, 1, 100, **RESIZED)
+    read = host.wgp["preprocess_video"](video_in=str(source), max_frames=100)
+    assert len(read) == 100 and "was not enlarged" in capsys.readouterr().out
+    host.encoded.clear()
+    whole = torch.cat([read.permute(3, 0, 1, 2), pictures(ADDS, 5)], 1)
+    name = going.window(resized(whole), fps=32)
+    assert host.encoded == [len(sums(name))] == [2 * (100 + ADDS) - 1]
+    streaming.end(going.run)
+
+
+def test_sound_is_told_how_long_the_source_is(host: Host, tmp_path: Path) -> None:
+    source = tmp_path / "source.mp4"
+    encoder("libx264_8", 16)(pictures(100).permute(1, 2, 3, 0).numpy(), source)
+    going = start(host, tmp_path, 1, 100)
+    read = host.wgp["preprocess_video"](video_in=str(source), max_frames=100)
+    assert host.wgp[streaming.SOUND]("x.mp4", len(read) / 16) == 100 / 16
+    streaming.end(going.run)
+    set_current(None)
+    assert host.wgp[streaming.SOUND]("x.mp4", 2.0) == 2.0
 
 
 def test_what_needs_the_whole_source_gets_it(host: Host, tmp_path: Path) -> None:

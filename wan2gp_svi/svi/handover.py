@@ -21,8 +21,8 @@ from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi import fingerprint as prints
 from wan2gp_svi.svi.vae import CHANNELS, STRIDE
 
-FORMAT = 1
-"""Format version that this code writes. It reads this one and the earlier ones."""
+FORMAT = 2
+"""The newest format version. A hand-over has the lowest that holds it (`format_of`)."""
 
 MAX_MOTION = 16
 MAX_SIDE = 4096
@@ -54,10 +54,13 @@ class HandOver:
                    frames are kept (after discarded ones), n = `motion_latents`
     start_anchor   (16, 1, height/8, width/8): the start image of the whole video
     anchor         the anchor that served the last window, None where it is the start anchor
-    fingerprint    uint8, of the video's last frames (see `fingerprint.fingerprint`)
-    width, height  pixels, multiples of 8
-    fps            frames a second of the video
-    frames         of the whole video, what it continued included
+    fingerprint    uint8, of the last frames as the model made them (`fingerprint.fingerprint`)
+    shown          the same of the video's own last frames, where they were enlarged, given more
+                   frames a second or film grain before they were written; else None
+    shown_as       then width, height and frames a second of the video; else ()
+    width, height  pixels, multiples of 8, and
+    fps            frames a second, as the model makes them
+    frames         of the whole video, what it continued included, as the model makes them
     windows        of the whole video, 1 or more
     window_ends    frames of the video after each window, as far as known, the newest 4096
     window_frames  frames that a full window generates, 4k+1
@@ -77,14 +80,17 @@ class HandOver:
     format         of the file: its version
 
     Nothing reads `discard`, `mode`, `seed_list` and `wangp_version` yet, nor any setting but
-    "previous". They stay: format 1 is exactly these fields, so that a file without one of them
-    would be refused by every wan2gp-svi that is installed.
+    "previous". They stay: format 1 is exactly these fields (without `shown` and `shown_as`, which
+    came with format 2), so that a file without one of them would be refused by every wan2gp-svi
+    that is installed.
     """
 
     latents: Tensor
     start_anchor: Tensor
     anchor: Tensor | None = None
     fingerprint: Tensor
+    shown: Tensor | None = None
+    shown_as: tuple[float, ...] = ()
     width: int
     height: int
     fps: float
@@ -108,9 +114,11 @@ class HandOver:
     wangp_version: str = ""
     extension_version: str = __version__
     id: str = field(default_factory=new_id)
-    format: int = FORMAT
+    format: int | None = None
 
     def __post_init__(self) -> None:
+        if self.format is None:
+            object.__setattr__(self, "format", format_of(self.shown_as))
         check(self)
 
     @property
@@ -119,9 +127,22 @@ class HandOver:
         return self.start_anchor if self.anchor is None else self.anchor
 
 
-TENSORS = ("latents", "start_anchor", "anchor", "fingerprint")
-OPTIONAL = ("anchor",)
+TENSORS = ("latents", "start_anchor", "anchor", "fingerprint", "shown")
+OPTIONAL = ("anchor", "shown")
+PRINTS = ("fingerprint", "shown")
 TEXTS = tuple(f.name for f in fields(HandOver) if f.name not in TENSORS)
+SINCE = {"shown_as": 2}
+"""Texts that came after format 1, and with which."""
+
+
+def format_of(shown_as: tuple[float, ...]) -> int:
+    """The lowest format that holds a hand-over: older extensions read all that they can."""
+    return 2 if shown_as else 1
+
+
+def texts_of(version: int) -> tuple[str, ...]:
+    """The names of the texts that a hand-over of this format has."""
+    return tuple(name for name in TEXTS if SINCE.get(name, 1) <= version)
 
 
 # --- what a hand-over may say ------------------------------------------------------------------
@@ -170,8 +191,10 @@ def check_shape(name: str, shape: tuple[int, ...], values: Mapping[str, Any]) ->
 
     `values` holds those fields by name, already checked.
     """
-    if name == "fingerprint":
-        thumbnail = prints.shape(values["height"], values["width"])
+    if name in PRINTS:
+        of = (values["width"], values["height"])
+        width, height = of if name == "fingerprint" else values["shown_as"][:2]
+        thumbnail = prints.shape(height, width)
         most = min(values["frames"], prints.FRAMES)
         right = shape[1:] == thumbnail and 1 <= shape[0] <= most
     else:
@@ -192,6 +215,15 @@ def check_fields(values: Mapping[str, Any]) -> None:
         if get(side) % STRIDE:
             raise unusable(f"the {side} must be a multiple of {STRIDE}, not {get(side)}")
     _number("the frame rate", get("fps"), 0.001, 1000)
+    shown_as = _several("shown_as", get("shown_as"))
+    if len(shown_as) not in (0, 3):
+        raise unusable("what it is shown as must be a width, a height and a frame rate")
+    for side in shown_as[:2]:
+        _whole("a side of the video", side, 1, 4 * MAX_SIDE)
+    for rate in shown_as[2:]:
+        _number("the video's frame rate", rate, 0.001, 10_000)
+    if get("format") != format_of(shown_as):
+        raise unusable(f"a hand-over of format {get('format')} does not have these fields")
     for count in ("frames", "windows"):
         _whole(f"the number of {count}", get(count), 1, MAX_COUNT)
     _whole("the window's frames", get("window_frames"), 5, 2**20 + 1)
@@ -231,6 +263,8 @@ def check(handover: HandOver) -> None:
     """Raise `UserError` unless every field has its type, range and shape, and all is finite."""
     values = vars(handover)
     check_fields(values)
+    if (handover.shown is None) != (not handover.shown_as):
+        raise unusable("it must say both what its video is shown as and how that looks, or neither")
     for name in TENSORS:
         tensor = getattr(handover, name)
         if tensor is None and name in OPTIONAL:
@@ -238,9 +272,7 @@ def check(handover: HandOver) -> None:
         if not isinstance(tensor, Tensor):
             raise unusable(f"{name} must be a tensor, not {short(tensor)}")
         check_shape(name, tuple(tensor.shape), values)
-        if (tensor.dtype == torch.uint8) != (name == "fingerprint") or (
-            tensor.dtype not in _DTYPES
-        ):
+        if (tensor.dtype == torch.uint8) != (name in PRINTS) or (tensor.dtype not in _DTYPES):
             raise unusable(f"{name} is of the type {tensor.dtype}")
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise unusable(f"{name} holds values that are not finite numbers")
@@ -255,12 +287,14 @@ def mismatch(
     model_type: str,
     frames: int,
     tail: Tensor,
+    shown: Tensor | None = None,
 ) -> str | None:
     """Why the hand-over does not belong to the video that is to be continued; None if it does.
 
     `width`, `height`, `fps` and `frames` are the video's as it is used (after trimming, resizing,
     changing its rate); `tail` its last frames, uint8 or -1..1, (3, F, height, width): the last
-    nine are looked at, one is enough.
+    nine are looked at, one is enough. `shown` are those of the file, in its own size and rate: they
+    are looked at instead where the hand-over knows the video by what was made of the frames.
     """
     if model_type != handover.model_type:
         return f"it was made with the model {handover.model_type}, not with {model_type}"
@@ -273,4 +307,8 @@ def mismatch(
         return f"it was made with {handover.frames} frames, and {frames} are to be continued"
     if tuple(tail.shape[2:]) != (height, width):
         return f"its frames are {tail.shape[3]}x{tail.shape[2]}"
-    return prints.difference(handover.fingerprint, tail)
+    if handover.shown is None:
+        return prints.difference(handover.fingerprint, tail)
+    if shown is None or (shown.shape[3], shown.shape[2]) != tuple(handover.shown_as[:2]):
+        return "its file does not have the size that was written"
+    return prints.difference(handover.shown, shown)

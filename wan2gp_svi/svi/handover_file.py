@@ -4,6 +4,7 @@
                 start_anchor   (16, 1, height/8, width/8)  the start image of the whole video
                 anchor         the same shape; the anchor in force at the end, where it is another
                 fingerprint    (F, 4, rows, columns)       see fingerprint.py
+                shown          the same of a video whose frames were changed before it was written
     metadata    every other field of `HandOver`, each a JSON text of its own, and
                 checksum       SHA-256 of all the rest: a flipped bit is damage, not another latent
 
@@ -39,12 +40,13 @@ from wan2gp_svi.svi.handover import (
     FORMAT,
     OPTIONAL,
     TENSORS,
-    TEXTS,
     HandOver,
     check_fields,
     check_shape,
+    format_of,
     is_id,
     short,
+    texts_of,
     unusable,
 )
 
@@ -100,7 +102,8 @@ def save(handover: HandOver, path: str | Path) -> None:
     if handover.anchor is not None and torch.equal(handover.anchor, handover.start_anchor):
         del tensors["anchor"]
     stored = {n: _narrow(t.detach().cpu()) for n, t in tensors.items() if t is not None}
-    texts = {name: json.dumps(_plain(getattr(handover, name))) for name in TEXTS}
+    names = texts_of(format_of(handover.shown_as))
+    texts = {name: json.dumps(_plain(getattr(handover, name))) for name in names}
     content = safetensors.torch.save(stored, {**texts, "checksum": _checksum(texts, stored)})
     if int.from_bytes(content[:8], "little") > MAX_HEADER:
         raise unusable(f"its texts are longer than {MAX_HEADER} bytes")
@@ -128,7 +131,7 @@ def _narrow(tensor: Tensor) -> Tensor:
 def _checksum(texts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
     """JSON of the SHA-256, in hexadecimal, over every field's name and content in order."""
     total = hashlib.sha256()
-    for name in TEXTS:
+    for name in texts_of(json.loads(texts["format"])):
         total.update(f"{name}={texts[name]}\n".encode())
     for name in TENSORS:
         if name in tensors:
@@ -218,11 +221,12 @@ def _read_texts(metadata: Mapping[str, str]) -> dict[str, Any]:
             f"The hand-over has format {version}, which a newer wan2gp-svi wrote; this one reads"
             f" formats up to {FORMAT}. Update wan2gp-svi to version {later}."
         )
-    known = {*TEXTS, "checksum"}
+    names = texts_of(version if type(version) is int else FORMAT)
+    known = {*names, "checksum"}
     if set(metadata) != known:
         name = min(known.symmetric_difference(metadata))
         raise unusable(f"its field {short(name)} is {'missing' if name in known else 'unknown'}")
-    texts = {name: _json(metadata[name]) for name in TEXTS}
+    texts: dict[str, Any] = {"shown_as": (), **{name: _json(metadata[name]) for name in names}}
     return {n: tuple(v) if type(v) is list else v for n, v in texts.items()}
 
 
@@ -233,6 +237,8 @@ def _check_tensors(
     for name in TENSORS:
         if name not in entries and name not in OPTIONAL:
             raise unusable(f"its field {name} is missing")
+    if ("shown" in entries) != bool(texts["shown_as"]):
+        raise unusable("its field shown is missing, or nothing says what it is of")
     if not set(entries) <= set(TENSORS):
         raise unusable(f"its field {short(min(set(entries) - set(TENSORS)))} is unknown")
     tensors = tensor_file.tensors_of(entries, begin)

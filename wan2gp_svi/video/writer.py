@@ -17,7 +17,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +33,8 @@ from wan2gp_svi.video.convert import pictures
 from wan2gp_svi.video.encode import Encode
 from wan2gp_svi.video.packets import NotAlike, Packet, Stream, describe, opened, units
 
+Pieces = Callable[[int, int | None], Iterator[np.ndarray]]
+"""The frames from one on up to another (None: to the end), uint8 (F, H, W, 3) each time."""
 MAKING = ".svi-making-"  # how the hidden folder's name begins
 FORGOTTEN = 24 * 3600  # seconds: a hidden folder that nobody wrote to for so long is a dead run's
 FRAGMENT = 480, 32 << 20  # frames, bytes of a continued video that are copied at a time
@@ -45,7 +47,9 @@ class Writer:
 
     `ending` names the container (.mp4, .mov, .mkv), `rate` is frames a second, and `encode` writes
     a window's frames to a path with that ending (encode.py, or WanGP's own). `source` is a video to
-    continue, of which the first `kept` frames are taken (None: all of them). `close` when done.
+    continue, of which the first `kept` frames are taken (None: all of them). `pieces` reads its
+    frames from one on up to another, a few at a time, where they have to be encoded again (None:
+    convert.py does). `close` when done.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Writer:
         encode: Encode,
         source: Path | None = None,
         kept: int | None = None,
+        pieces: Pieces | None = None,
     ) -> None:
         if ending not in growing.FORMATS:
             raise UserError(
@@ -67,7 +72,7 @@ class Writer:
         self.converted: str | None = None  # why the source had to be encoded again
         self._folder, self._ending, self._encode = folder, ending, encode
         self._form = growing.FORMATS[ending]
-        self._source, self._kept = source, kept
+        self._source, self._kept, self._pieces = source, kept, pieces
         self.room = folder / f"{MAKING}{uuid.uuid4().hex}"  # hidden; parts may be kept there
         self._film = self.room / "film"
         self._begun = False
@@ -174,7 +179,7 @@ class Writer:
     def _begin_anew(self, like: Any, packets: list[tuple[int, Packet]]) -> None:
         """The same film in a file of its own."""
         before = self._film, self.frames, self._fragments
-        self._source, self._kept = self._film, self.frames
+        self._source, self._kept, self._pieces = self._film, self.frames, None
         self._film = self.room / f"film-{uuid.uuid4().hex}"
         try:
             self._begin(like, packets)
@@ -214,7 +219,11 @@ class Writer:
         assert self._source is not None
         with opened(self._source) as source:
             size = wanted.width, wanted.height
-            for piece in pictures(source, self.rate, *size, self.frames, self._kept):
+            if self._pieces is not None:
+                read = self._pieces(self.frames, self._kept)
+            else:
+                read = pictures(source, self.rate, *size, self.frames, self._kept)
+            for piece in read:
                 with self._part(piece, "piece") as (path, like, packets):
                     self._append(like, packets)
                 path.unlink(missing_ok=True)

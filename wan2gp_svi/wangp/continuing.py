@@ -18,15 +18,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.carry import START
-from wan2gp_svi.svi.fingerprint import fingerprint
+from wan2gp_svi.svi.carry import START, Left
+from wan2gp_svi.svi.fingerprint import FRAMES, fingerprint
 from wan2gp_svi.svi.handover import HandOver, is_id, mismatch
 from wan2gp_svi.svi.handover_file import SUFFIX, load, path_beside, read_id, save
+from wan2gp_svi.svi.vae import STRIDE
 from wan2gp_svi.video.probe import read_settings
+from wan2gp_svi.wangp import streaming
 from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.names import OLD_KEY, PRO, VIDEO_ID
 from wan2gp_svi.wangp.run import Run, current
@@ -70,10 +78,11 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
     window, left = run.window, run.carry.left
     if window is None or left is None or left.latents is None:
         return  # modes that hand over frames need no file: the video has them
-    changed = post_processed(configs)
-    if changed is not None:
-        say(f"no hand-over file: the video is {changed}, its frames are not the model's")
+    changed, saved = post_processed(configs), run.saved
+    if changed is not None and saved is None:
+        say(f"no hand-over file: the video is {changed}, and how it looks was not to be seen")
         return
+    end = _as_made(left)
     before, chain, anchors = run.carry.handover, run.chain, run.carry.anchors
     anchor = anchors.get(window.anchor, anchors.get(START))
     start = before.start_anchor if before else anchors.get(0, anchor)
@@ -84,9 +93,10 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
             latents=left.latents.cpu(),
             start_anchor=start.cpu(),
             anchor=anchor.cpu(),
-            fingerprint=fingerprint(left.tail),
-            width=left.tail.shape[3],
-            height=left.tail.shape[2],
+            fingerprint=fingerprint(end),
+            **({} if changed is None or saved is None else _shown(*saved)),
+            width=end.shape[3],
+            height=end.shape[2],
             fps=chain.fps,
             frames=window.stop,
             windows=window.index,
@@ -119,6 +129,26 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
     run.saved_id = handover.id
     run.orphans = [path for path in run.orphans if path != video_path]  # its name is used again
     configs["custom_settings"] = {**(configs.get("custom_settings") or {}), VIDEO_ID: handover.id}
+
+
+def _as_made(left: Left) -> Tensor:
+    """The last frames (3, F, H, W) in the size that the latents have.
+
+    One of WanGP's upsamplers enlarges in the VAE's decoder: then nobody sees them so.
+    """
+    assert left.latents is not None
+    height, width = (side * STRIDE for side in left.latents.shape[2:])
+    if left.tail.shape[2:] == (height, width):
+        return left.tail
+    frames = left.tail.movedim(1, 0).float()
+    frames = F.interpolate(frames, (height, width), mode="area").movedim(0, 1)
+    return frames if left.tail.is_floating_point() else frames.round().to(torch.uint8)
+
+
+def _shown(frames: Tensor, fps: float) -> dict[str, Any]:
+    """What a hand-over says of a video whose frames were changed before they were saved."""
+    height, width = frames.shape[2:]
+    return {"shown": fingerprint(frames), "shown_as": (int(width), int(height), float(fps))}
 
 
 def _settings(run: Run, configs: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,8 +201,6 @@ def search(
         return None, f"{video.name} is not a file of its own"
     metadata = read_settings(video) or {}
     changed = post_processed(metadata)
-    if changed is not None:
-        return None, f"{video.name} was {changed} after it was made"
     wanted = _id_in(metadata)
     problem = f"there is no hand-over file of {video.name}"
     for file in _candidates(video, wanted, folders):
@@ -183,6 +211,9 @@ def search(
             handover = load(file)
         except UserError as error:
             problem = str(error).rstrip(".")
+            continue
+        if changed is not None and handover.shown is None:
+            problem = f"{video.name} was {changed} after it was made"
             continue
         odd = _differs(handover, _shape(video, video_info))
         if odd is not None:
@@ -266,19 +297,24 @@ def _shape(video: Path, video_info: VideoInfo) -> tuple[int, int, int] | None:
 
 def _differs(handover: HandOver, shape: tuple[int, int, int] | None) -> str | None:
     """What a video is and its hand-over file is not, before WanGP changes its size and rate."""
-    rate, width, height = shape or (round(handover.fps), handover.width, handover.height)
-    if (width, height) != (handover.width, handover.height):
-        return f"is {width}x{height}, its hand-over file {handover.width}x{handover.height}"
-    if rate != round(handover.fps):
-        return f"has {rate} frames a second, its hand-over file {handover.fps:g}"
+    made = handover.shown_as or (handover.width, handover.height, handover.fps)
+    rate, width, height = shape or (round(made[2]), *made[:2])
+    if (width, height) != made[:2]:
+        return f"is {width}x{height}, its hand-over file {made[0]:g}x{made[1]:g}"
+    if rate != round(made[2]):
+        return f"has {rate} frames a second, its hand-over file {made[2]:g}"
     return None
 
 
 # -- checking -----------------------------------------------------------------------------------
 
 
-def verify(run: Run) -> None:
-    """Drop the run's hand-over unless it provably belongs to the frames that are continued."""
+def verify(run: Run, path: str | Path = "") -> None:
+    """Drop the run's hand-over unless it provably belongs to the frames that are continued.
+
+    `path` is their file: a hand-over may know them by what they were made into before they were
+    saved, which WanGP has undone when it reads them.
+    """
     saved, source = run.carry.handover, run.carry.source
     if saved is None or source is None:
         return
@@ -295,12 +331,30 @@ def verify(run: Run) -> None:
             model_type=PRO,
             frames=source.frames,
             tail=tail,
+            shown=_end_of(path, saved, source.frames) if saved.shown is not None else None,
         )
     if reason is None:
         say(f"going on after window {saved.windows} from its latents, as if never stopped")
     else:
         say(f"the hand-over file is not used: {reason}; the video's end is encoded again")
         run.carry.handover = None
+
+
+def _end_of(path: str | Path, saved: HandOver, frames: int) -> Tensor | None:
+    """The last frames (3, F, H, W), uint8, of a video as it is in its file; None if unreadable."""
+    from wan2gp_svi.video.convert import pictures
+    from wan2gp_svi.video.packets import opened
+
+    rate = Fraction(saved.shown_as[2]).limit_denominator(1001)
+    stop = streaming.in_file(frames, round(saved.shown_as[2] / saved.fps))
+    try:
+        with opened(Path(path)) as file:
+            stream = file.streams.video[0]
+            start = max(stop - FRAMES, 0)
+            read = list(pictures(file, rate, stream.width, stream.height, start, stop))
+    except UserError:
+        return None
+    return torch.from_numpy(np.concatenate(read)).permute(3, 0, 1, 2)
 
 
 # -- deleting -----------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ class Film:
     """What is known of a run's video.
 
     wgp        the globals of wgp.py
-    plain      whether the model's frames are saved as they are: no upsampling, no film grain
+    resized    WanGP's settings that give the frames another size or rate before they are saved
     short      whether WanGP can do with the end of a source, not needing all its frames
     held       why WanGP has to keep all frames in memory; None where it has not
-    source     the video whose packets are copied, with the frames of it that are kept
+    source     the video that is put in front, with the frames of its file that are kept
+    pieces     reads it as WanGP does, where its packets cannot be copied
     in_front   frames of that source that WanGP puts before the first window
+    left_out   seconds of the source that WanGP knows nothing of
     writer     what the video is written with (video.writer.Writer)
     taken      of what WanGP hands over: how much was there the time before
     shown      the name that the video so far was given last
@@ -24,12 +27,14 @@ class Film:
     """
 
     wgp: dict[str, Any]
-    plain: bool = True
+    resized: Mapping[str, Any] = field(default_factory=dict)
     short: bool = True
     held: str | None = None
     source: Path | None = None
     kept: int | None = None
+    pieces: Callable[[int, int | None], Iterator[Any]] | None = None
     in_front: int = 0
+    left_out: float = 0.0
     writer: Any = None
     taken: int = 0
     shown: Path | None = None

@@ -67,6 +67,12 @@ NEEDED = (
     ),
     Needed(WGP, "get_lora_dir", wrapped=False),
     Needed(WGP, "save_video", absent="in a host that writes videos its own way"),
+    Needed(
+        WGP,
+        "combine_and_concatenate_video_with_audio_tracks",
+        ("source_audio_duration",),
+        absent="in a host that writes videos its own way",
+    ),
     Needed(WGP, "prepare_inputs_dict"),
     Needed(WGP, "collect_custom_settings_from_inputs", absent="before 10.80: no custom settings"),
     Needed(WGP, "record_file_metadata", absent="before 12.0: no video is replaced"),

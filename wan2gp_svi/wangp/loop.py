@@ -22,7 +22,7 @@ from wan2gp_svi.svi.windows import Size, layout
 from wan2gp_svi.wangp import continuing, streaming
 from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.task import times_of
-from wan2gp_svi.wangp.wrapping import wrap
+from wan2gp_svi.wangp.wrapping import arguments, wrap
 
 
 def attach(wgp: dict[str, Any]) -> None:
@@ -141,10 +141,10 @@ def _source_read(original: Callable[..., Any], *args, **kwargs) -> Any:
         or not streaming.is_source(run, original, args, kwargs)
     ):
         return original(*args, **kwargs)
-    frames, first, count = streaming.read_source(run, original, args, kwargs)
+    frames, end, first, count = streaming.read_source(run, original, args, kwargs)
     if frames is not None and run.carry.source is None:
-        start, video = first[:1].permute(3, 0, 1, 2), frames.permute(3, 0, 1, 2)
-        run.carry.source = Source(start.clone(), video[:, -streaming.TAIL :].clone(), count)
+        start, tail = (part.permute(3, 0, 1, 2) for part in (first[:1], end[-streaming.TAIL :]))
+        run.carry.source = Source(start.clone(), tail.clone(), count)
         run.carry.chain = replace(run.chain, source_frames=count)
-        continuing.verify(run)
+        continuing.verify(run, arguments(original, args, kwargs)["video_in"])
     return frames

@@ -68,6 +68,8 @@ class Run:
     saved_id       id of the last hand-over file written
     orphans        videos that WanGP has deleted, whose hand-over files are still there
     film           the video as it grows; None where it is written WanGP's way
+    saved          the last frames of the window as they were saved, (3, F, H, W), uint8 or -1..1,
+                   at most as many as a fingerprint takes, and their rate
     """
 
     settings: Settings
@@ -91,6 +93,7 @@ class Run:
     saved_id: str | None = None
     orphans: list[str] = field(default_factory=list)
     film: Film | None = None
+    saved: tuple[Tensor, float] | None = None
 
     def __post_init__(self) -> None:
         self.sizes = self.sizes or list(self.planned)

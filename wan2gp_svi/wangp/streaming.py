@@ -4,11 +4,15 @@ WanGP gives all frames so far to `save_video` after each window, encodes the lot
 name, and keeps them in memory for the next time; a video that is continued is read whole and
 encoded again too. In a run of SVI `save_video` is asked for the new frames only, which are put
 behind the film (video/writer.py), and what WanGP holds is emptied. A video that is continued is
-copied, packet for packet, where it is of the kind that is written now; then WanGP is given the end
-of it alone.
+copied, packet for packet, where it is of the kind that is written now; where it is not, WanGP's
+reader gives it in pieces, which are encoded once more. WanGP itself is given the end of it alone.
+
+Frames that WanGP enlarges, or gives more frames a second, before it saves them are written like
+any: what was made of the source is copied, and only new windows are processed.
 
     begin        when a run begins: what its task allows
     save         around WanGP's `save_video`
+    put_sound    around WanGP's function that puts a source's sound to the video
     read_source  where WanGP reads the video to continue (loop.py)
     end          when the task has ended: a film that was stopped gets its final form
 
@@ -22,16 +26,18 @@ from __future__ import annotations
 import functools
 import inspect
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.fingerprint import FRAMES
 from wan2gp_svi.wangp.console import say, say_once
 from wan2gp_svi.wangp.film import Film
 from wan2gp_svi.wangp.run import Run, current, set_current
@@ -41,16 +47,21 @@ WHOLE = 20
 """Windows whose videos stay whole when the user keeps intermediate ones."""
 TAIL = 64
 """Frames of a continued video that are kept at hand; only some of them are ever encoded."""
+PIECE = 64
+"""Frames of a continued video that are in memory when it is encoded once more."""
 PYAV = (14, 1)
 """The first version that copies streams as they are."""
 KEEP = "keep_intermediate_sliding_windows"
 """WanGP's setting; versions without `record_file_metadata` (before 12) delete no video."""
-POST = ("spatial_upsampling", "temporal_upsampling", "film_grain_intensity")
+RESIZES = ("spatial_upsampling", "temporal_upsampling")
+"""WanGP's settings that give the frames another size or rate before they are saved."""
+SOUND = "combine_and_concatenate_video_with_audio_tracks"
 
 
 def attach(wgp: dict[str, Any]) -> None:
-    """Wrap `save_video` in wgp.py's globals."""
+    """Wrap the two functions named above in wgp.py's globals."""
     wrap(wgp, "save_video", functools.partial(save, wgp))
+    wrap(wgp, SOUND, put_sound)
 
 
 def begin(wgp: dict[str, Any], run: Run, given: Mapping[str, Any]) -> None:
@@ -72,7 +83,7 @@ def begin(wgp: dict[str, Any], run: Run, given: Mapping[str, Any]) -> None:
     slash = any("[/" in prompt.replace(" ", "") for prompt in run.written)
     run.film = Film(
         wgp,
-        plain=not any(given.get(name) for name in POST),
+        resized={name: given[name] for name in RESIZES if given.get(name)},
         short=not (letters or slash or any(given.get(name) for name in needs_source)),
         held=held,
     )
@@ -98,8 +109,13 @@ def save(wgp: dict[str, Any], original: Callable[..., Any], *args: Any, **kwargs
     run = current()
     given = arguments(original, args, kwargs)
     is_video = run is not None and run.window is not None and "container" in given
-    if run is None or run.film is None or not is_video:
+    if run is None or not is_video:
         return original(*args, **kwargs)  # another model's, or a mask that is kept to look at
+    whole = given["tensor"]
+    run.saved = (whole[0] if torch.is_tensor(whole) else whole[-1])[:, -FRAMES:], given["fps"]
+    if run.film is None:
+        return original(*args, **kwargs)
+    run.saved = run.saved[0].clone(), run.saved[1]  # what WanGP holds is emptied
     from wan2gp_svi.video.growing import FORMATS
 
     film, ending = run.film, f".{given['container']}"
@@ -109,7 +125,7 @@ def save(wgp: dict[str, Any], original: Callable[..., Any], *args: Any, **kwargs
     name, number = Path(given["save_file"]).with_suffix(ending), run.window.number
     if number == 1:
         _restart(film, original, given, name.parent, ending)
-    frames = _new_frames(film, given["tensor"], number == 1)
+    frames = _new_frames(run, film, given, number == 1)
     intermediate = wgp["server_config"].get(KEEP, 1) or "record_file_metadata" not in wgp
     part = film.writer.room / f"{number}" if intermediate and number > WHOLE else None
     film.writer.add(frames.permute(1, 2, 3, 0), keep=part)
@@ -150,16 +166,23 @@ def _restart(
         original(**{**given, "tensor": tensor, "save_file": str(path)})
 
     rate = Fraction(given["fps"]).limit_denominator(1001)
-    film.writer = Writer(folder, ending, rate, encode, film.source, film.kept)
+    film.writer = Writer(folder, ending, rate, encode, film.source, film.kept, film.pieces)
     film.taken, film.shown, film.part = 0, None, None
 
 
-def _new_frames(film: Film, tensor: Any, first: bool) -> Tensor:
+def _new_frames(run: Run, film: Film, given: Mapping[str, Any], first: bool) -> Tensor:
     """What the window has added, (3, F, H, W): a list's last entry, or a tensor's last frames."""
+    tensor = given["tensor"]
     frames = tensor[0][:, film.taken :] if torch.is_tensor(tensor) else tensor[-1]
     if first and film.source is not None:
-        frames = frames[:, film.in_front :]
+        times = round(given["fps"] / run.chain.fps)
+        frames = frames[:, in_file(film.in_front, times) :]
     return frames
+
+
+def in_file(frames: int, times: int) -> int:
+    """Frames of a file of so many of the model's, with `times` as many a second: between two."""
+    return times * (frames - 1) + 1
 
 
 def _empty(film: Film, tensor: Any, for_sound: bool) -> None:
@@ -181,6 +204,19 @@ def _empty(film: Film, tensor: Any, for_sound: bool) -> None:
             film.taken = 1
 
 
+# -- sound -----------------------------------------------------------------------------------------
+
+
+def put_sound(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """WanGP puts the new sound behind the source's: it is told how long the source really is."""
+    run = current()
+    if run is None or run.film is None or not run.film.left_out:
+        return original(*args, **kwargs)
+    given = arguments(original, args, kwargs)
+    seconds = given["source_audio_duration"] + run.film.left_out
+    return original(**{**given, "source_audio_duration": seconds})
+
+
 # -- the video that is continued -------------------------------------------------------------------
 
 
@@ -194,63 +230,97 @@ def is_source(run: Run, original: Callable[..., Any], args: Sequence, kwargs: Ma
 
 def read_source(
     run: Run, original: Callable[..., Any], args: Sequence, kwargs: Mapping
-) -> tuple[Any, Any, int]:
-    """The video to continue, as WanGP reads it: what WanGP gets, its first frame, its length.
+) -> tuple[Any, Any, Any, int]:
+    """The video to continue, as WanGP reads it: for WanGP; its end; its first frame; its length.
 
-    Frames are (F, H, W, 3). WanGP gets all of them, or their end where it can do without the rest.
+    Frames are (F, H, W, 3). WanGP gets all of them, or as many of the last ones as it shares with
+    the first window, where it can do without the rest.
     """
     given, film, frames = arguments(original, args, kwargs), run.film, run.chain.source_frames
     from_start = not given.get("start_frame")
     path = given["video_in"]
     if film is None or not from_start or not isinstance(path, str) or given.get("preserve_hdr"):
         whole = original(*args, **kwargs)
-        return whole, whole, 0 if whole is None else len(whole)
+        return whole, whole, whole, 0 if whole is None else len(whole)
     long = frames > TAIL
     end = original(**{**given, "start_frame": frames - TAIL, "max_frames": TAIL}) if long else None
     whole = None if end is not None and len(end) == TAIL else original(**given)
     like = end if whole is None else whole
     if like is None:
-        return None, None, 0
+        return None, None, None, 0
     if whole is not None:
         frames = len(whole)
-    reason, has_sound = _not_alike(film, Path(path), like, frames, run.chain.fps)
-    if reason is not None:
-        say(f"{Path(path).name} {reason}: it is encoded once more")
+    times, reason = _not_alike(film, Path(path), like, frames, run.chain.fps)
+    if reason is None:
+        film.source, film.kept = Path(path), in_file(frames, times)
     else:
-        film.source, film.kept = Path(path), frames
-    if whole is None and (reason is not None or has_sound or not film.short):
+        say(f"{Path(path).name} {reason}: it is encoded once more")
+        if whole is None and not film.resized:
+            film.source, film.kept, film.pieces = Path(path), frames, _pieces(original, given)
+    short = film.source is not None and film.short
+    if whole is None and not short:
+        film.source = film.kept = film.pieces = None
         whole = original(**given)
         frames = len(whole)
-        film.kept = frames
-    film.in_front = len(like if whole is None else whole)
+        if reason is None:
+            film.source, film.kept = Path(path), in_file(frames, times)
+    host = like[-run.size(1).overlap :] if short else whole
+    film.in_front = len(host)
+    film.left_out = (frames - len(host)) / run.chain.fps
     if whole is not None:
-        return whole, whole, frames
-    return end, original(**{**given, "max_frames": 1}), frames
+        return host, whole, whole, frames
+    return host, end, original(**{**given, "max_frames": 1}), frames
+
+
+def _pieces(original: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+    """Reads the source as WanGP does, in its size and rate, a few frames at a time."""
+
+    def pieces(start: int, stop: int | None) -> Iterator[np.ndarray]:
+        while stop is None or start < stop:
+            count = PIECE if stop is None else min(PIECE, stop - start)
+            frames = original(**{**given, "start_frame": start, "max_frames": count})
+            if frames is None or not len(frames):
+                raise UserError(
+                    f"{given['video_in']} ends after {start} frames, and {stop} were announced."
+                    " Choose an earlier video to continue; nothing was changed."
+                )
+            yield frames.cpu().numpy()
+            start += len(frames)
+
+    return pieces
 
 
 def _not_alike(
     film: Film, path: Path, frames: Any, count: int, fps: float
-) -> tuple[str | None, bool]:
-    """Why the packets of a video cannot be copied (None: they can), and whether it has sound."""
-    from wan2gp_svi.video.packets import NotAlike, describe, opened, units
+) -> tuple[int, str | None]:
+    """Frames of the file for one of the model's; why its packets cannot be copied (None: they can).
 
-    if not film.plain:
-        return "is not as the windows come from the model", True
-    height, width = frames.shape[1:3]
+    `frames` (F, H, W, 3) are the source's as the model takes them, `count` how many there are.
+    """
+    from wan2gp_svi.video.packets import NotAlike, describe, opened, units
+    from wan2gp_svi.video.probe import read_settings
+
+    size, rate = (frames.shape[2], frames.shape[1]), Fraction(fps).limit_denominator(1001)
     try:
         with opened(path) as source:
-            stream, has_sound = describe(source), bool(source.streams.audio)
-            if (stream.width, stream.height) != (width, height):
-                return f"is {stream.width}x{stream.height}, not {width}x{height}", has_sound
-            found = sum(len(unit) for unit in units(source, Fraction(fps).limit_denominator(1001)))
-            if found < count:
-                return f"has {found} frames, of which {count} are read", has_sound
-        reason = _sample(film, width, height, fps).difference(stream)
+            stream = describe(source)
+            times = 1
+            if film.resized:
+                made = read_settings(path) or {}
+                if any((made.get(n) or "") != film.resized.get(n, "") for n in RESIZES):
+                    return 1, "was not enlarged, or given more frames a second, as is asked now"
+                size = stream.width, stream.height
+                times = max(round(float(source.streams.video[0].average_rate or rate) / rate), 1)
+            if (stream.width, stream.height) != size:
+                return 1, f"is {stream.width}x{stream.height}, not {size[0]}x{size[1]}"
+            found = sum(len(unit) for unit in units(source, rate * times))
+            if found < in_file(count, times):
+                return 1, f"has {found} frames, of which {in_file(count, times)} are read"
+        return times, _sample(film, *size, float(rate * times)).difference(stream)
     except NotAlike as error:
-        return str(error), True
+        return 1, str(error)
     except UserError:
-        return "cannot be copied", True
-    return reason, has_sound
+        return 1, "cannot be copied"
 
 
 def _sample(film: Film, width: int, height: int, fps: float) -> Any:

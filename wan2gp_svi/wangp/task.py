@@ -123,7 +123,7 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
         "sliding_window_overlap": size.overlap,
         "sliding_window_discard_last_frames": 0,
     }
-    own_size = None if path is None else _own_size(wgp, given, path)
+    own_size = None if path is None else _own_size(wgp, given, path, handover)
     if own_size is not None:
         told["resolution"] = own_size
     run = Run(
@@ -358,16 +358,20 @@ def _frames(wgp: WGP, path: str, given: Mapping[str, Any], fps: float) -> int:
     return max(frames, 1)
 
 
-def _own_size(wgp: WGP, given: Mapping[str, Any], path: str) -> str | None:
+def _own_size(
+    wgp: WGP, given: Mapping[str, Any], path: str, handover: HandOver | None = None
+) -> str | None:
     """The size of the video continued where WanGP would give it another by rounding only.
 
     By default it takes the resolution as a number of pixels, keeps the picture's proportions and
     rounds both sides to multiples of 16; doing that to a video that was made so changes it again
     (a 16:9 picture at 832x480 makes 848x480, which would go on as 832x480). `fit_canvas` 1 takes it
-    as a box, 2 crops to it.
+    as a box, 2 crops to it. A video that was enlarged has the size that its hand-over was made at.
     """
     fit = wgp.get("server_config", {}).get("fit_canvas", 0)
     _, width, height, _ = wgp["get_video_info"](path)
+    if handover is not None:
+        width, height = handover.width, handover.height
     asked = [int(side) for side in str(given.get("resolution") or "").split("x") if side.isdigit()]
     if fit == 2 or len(asked) != 2 or width % 16 or height % 16 or not width * height:
         return None
