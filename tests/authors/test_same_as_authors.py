@@ -117,7 +117,7 @@ def test_a_chain_of_2_0_pro(frames, motion_latents):
         before = torch.randn(16, latents, HEIGHT // 8, WIDTH // 8, generator=generator)
 
 
-@pytest.mark.parametrize("name", ["shot", "film", "tom", "unified", "dance"])
+@pytest.mark.parametrize("name", ["shot", "film", "tom", "unified", "dance", "talk"])
 @pytest.mark.parametrize("ref_pad_cfg", [False, True])
 def test_the_wan_2_1_family(name, ref_pad_cfg):
     text = source("main", "diffsynth/pipelines/svi_video.py")

@@ -101,6 +101,7 @@ def test_what_is_known_here_is_what_the_bridge_has():
         "i2v": ("shot", "film", "tom", "unified"),
         "i2v_2_2": ("2.0",),
         "i2v_svi_dance": (),
+        "multitalk": ("talk",),
     }
     assert {name: model.own for name, model in MODELS.items() if model.own} == {
         "i2v_2_2_svi2pro": "pro",

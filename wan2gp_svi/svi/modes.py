@@ -22,7 +22,8 @@ class Mode:
     the reference image: 0 none, -1 all. `ref_pad_cfg` lets the mask cover all motion frames.
     `prompt_repeat` windows share a prompt (0: the first serves them all). `guidance` is the
     authors', as are 50 denoising steps. `files` are its published LoRA files, without the ending.
-    `skeleton`: a video of a skeleton moves the person (pose.py).
+    `skeleton`: a video of a skeleton moves the person (pose.py). `sound`: a face speaks what is
+    heard.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Mode:
     guidance: float = 5.0
     files: tuple[str, ...] = ()
     skeleton: bool = False
+    sound: bool = False
 
     @property
     def has_anchor(self) -> bool:
@@ -96,6 +98,15 @@ MODES = {
         guidance=2.0,
         files=("version-1.0/svi-dance",),
         skeleton=True,
+    ),
+    "talk": Mode(
+        "SVI-Talk",
+        wan="2.1 MultiTalk",
+        motion_frames=1,
+        ref_pad_num=-1,
+        guidance=2.0,
+        files=("version-1.0/svi-talk",),
+        sound=True,
     ),
 }
 PRO = MODES["pro"]

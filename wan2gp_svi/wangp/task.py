@@ -25,7 +25,7 @@ from wan2gp_svi.svi.prompts import TimedPrompt
 from wan2gp_svi.svi.schedule import segments_of, timetable
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Chain, Size, check, layout, sizes
-from wan2gp_svi.wangp import continuing, dance, fit, streaming
+from wan2gp_svi.wangp import continuing, dance, fit, streaming, talk
 from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.names import modes_of
 from wan2gp_svi.wangp.run import Run, set_current
@@ -115,8 +115,9 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
     carry = Carry(
         chain, mode, settings.anchor_strength, settings.motion_strength, handover=handover
     )
-    asked = dance.length(wgp, given, chain) if mode.skeleton else int(given["video_length"])
-    planned = sizes(asked, chain, settings.exact)
+    asked = _asked(wgp, given, chain, mode)
+    # The last words must not be cut off to spare a window.
+    planned = sizes(asked, chain, settings.exact or mode.sound)
     told: dict[str, Any] = {
         "video_length": _told_length(planned, chain),
         "sliding_window_size": size.frames - size.discard,
@@ -149,6 +150,13 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
     for line in times:
         say(line)
     return run, told
+
+
+def _asked(wgp: WGP, given: Mapping[str, Any], chain: Chain, mode: Mode) -> int:
+    """The frames that are asked for: no more than what moves the person lasts."""
+    if mode.skeleton:
+        return dance.length(wgp, given, chain)
+    return talk.length(given, chain) if mode.sound else int(given["video_length"])
 
 
 def _check_start(given: Mapping[str, Any], mode: Mode, path: str | None) -> None:
@@ -220,6 +228,8 @@ def _warn(given: Mapping[str, Any], settings: Settings, mode: Mode) -> None:
         return
     if _ends(given):
         say(f"{mode.name} knows no end image: it is left out")
+    if mode.sound and int(given["sliding_window_discard_last_frames"] or 0) >= VAE_STRIDE:
+        say(f"{mode.name} discards no frames: Discard Last Frames is left out")
     of_pro = ("anchor_strength", "motion_latents", "motion_strength", "anchor_schedule")
     usual = Settings()
     unused = [f"svi_{name}" for name in of_pro if getattr(settings, name) != getattr(usual, name)]
@@ -243,10 +253,12 @@ def _ends(given: Mapping[str, Any]) -> bool:
 def _size(given: Mapping[str, Any], settings: Settings, mode: Mode) -> Size:
     """What a full window generates."""
     discard = int(given["sliding_window_discard_last_frames"] or 0) // VAE_STRIDE * VAE_STRIDE
+    if mode.sound or (_ends(given) and not mode.motion_frames):
+        discard = 0  # each window hears all its frames; an end image is what it ends on
     return Size(
         floor_frames(int(given["sliding_window_size"] or 81)),
         settings.motion_latents,
-        0 if _ends(given) and not mode.motion_frames else discard,  # what a window ends on
+        discard,
         mode.motion_frames,
     )
 

@@ -30,6 +30,7 @@ import resource
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +65,12 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     """Stands in for the handler's: a tiny pipeline, with a recorder around its generate()."""
     text_only = not model_def.get("i2v_class")
     kind = {"model_type": "t2v", "in_dim": 16} if text_only else {}
-    if base_model_type == "i2v":
+    if base_model_type in ("i2v", "multitalk"):
         kind = {"model_type": "i2v", "two_models": False}
+    if base_model_type == "multitalk":
+        kind["multitalk_output_dim"] = 768
     pipe = tiny.tiny_any2v(model_def, **kind)
-    if base_model_type == "i2v":
+    if base_model_type in ("i2v", "multitalk"):
         pipe.clip = Clip()
     if scenario.get("half"):
         pipe.VAE_dtype = pipe.vae.dtype = torch.float16
@@ -96,6 +99,8 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
         extra = scenario.get("extra", {}).get(str(k.get("window_no")), 0)
         gen["extra_windows"] = gen.get("extra_windows", 0) + extra
         result = recorded(*a, **k)
+        heard = k.get("audio_proj")
+        pipe.recorder.windows[-1]["heard"] = [] if heard is None else heard
         pipe.recorder.windows[-1]["encoded"] = pipe.encoded
         pipe.recorder.windows[-1]["encodings"] = pipe.encodings
         pipe.recorder.windows[-1]["seen"] = pipe.seen
@@ -113,6 +118,30 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
 
     pipe.generate = generate
     return pipe, modules
+
+
+def numbered_sound():
+    """In the place of MultiTalk's wav2vec: what it makes of a frame's sound is that frame's number.
+
+    But for its first value, which is how loud it is.
+    """
+    # What reads texts aloud and what cleans voices need packages of their own, and do not matter.
+    names = {"kokoro": "KPipeline", "extract_vocals": "get_vocals", "audio_separator": ""}
+    for module, name in names.items():
+        sys.modules[f"preprocessing.{module}"] = types.SimpleNamespace(**{name or "none": None})
+    from models.wan.multitalk import multitalk
+
+    def embedding(speech, extractor, encoder, sr=16000, device="cpu", fps=25):
+        count = int(len(speech) / sr * fps)
+        found = torch.arange(count).float().view(-1, 1, 1).repeat(1, 12, 768)
+        for frame in range(count):
+            part = speech[int(frame * sr / fps) : int((frame + 1) * sr / fps)]
+            found[frame, :, 0] = float(np.abs(part).mean())
+        return found
+
+    multitalk.get_embedding = embedding
+    multitalk.custom_init = lambda *a: (None, None)
+    multitalk.fl.locate_folder = lambda *a, **k: ""
 
 
 class Clip:
@@ -332,6 +361,8 @@ def full_disk(folder):
         (folder / name).write_bytes(content)
 
 
+if any(scenario.get("model") == "multitalk" for scenario in scenarios):
+    numbered_sound()
 made = {}
 results = []
 for scenario in scenarios:
@@ -398,6 +429,8 @@ for scenario in scenarios:
         for i, encoding in enumerate(window.get("encodings", [])):
             arrays[f"encoding{k}_{i}"] = encoding.numpy()
             arrays[f"seen{k}_{i}"] = window["seen"][i].numpy()
+        for i, part in enumerate(window.get("heard", [])):
+            arrays[f"heard{k}_{i}"] = part[..., :2].numpy()
         for name in ("plain", "patched"):
             for i, patches in enumerate(window.get(name, [])):
                 arrays[f"{name}{k}_{i}"] = patches.numpy()
