@@ -108,7 +108,7 @@ def test_what_is_known_here_is_what_the_bridge_has():
         "i2v_svi_dance": "dance",
     }
     controls = {control["id"] for control in settings.CONTROLS}
-    assert set(OWN) == controls | {"svi_mode", "svi_length", "svi_keep"}
+    assert set(OWN) == controls | {"svi_mode", "svi_length", "svi_keep", "svi_report"}
 
 
 @given(st.sampled_from(sorted(set(OWN) - {"svi_mode"})), st.data())

@@ -85,16 +85,22 @@ def environment_for(tree):
     return environment
 
 
-def drive(tree, scenarios, out):
-    """Run scenarios in one process; returns {name: Outcome}."""
+def command_for(tree, scenarios, out):
+    """What drives WanGP through scenarios; `out` is made."""
     out.mkdir(parents=True, exist_ok=True)
     todo = out / "scenarios.json"
     todo.write_text(json.dumps(scenarios))
     python = os.environ.get("WANGP_PYTHON", sys.executable)
     command = [python, HOST / "drive.py", "--wangp", tree, "--out", out, todo]
+    return [str(part) for part in command]
+
+
+def drive(tree, scenarios, out):
+    """Run scenarios in one process; returns {name: Outcome}."""
+    command = command_for(tree, scenarios, out)
     with (out / "log.txt").open("w") as log:
         subprocess.run(
-            [str(part) for part in command],
+            command,
             env=environment_for(tree),
             stdout=log,
             stderr=subprocess.STDOUT,

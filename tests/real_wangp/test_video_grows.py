@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import time
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from bench import Outcome, drive
+from bench import Outcome, command_for, drive, environment_for
 
 from wan2gp_svi.svi.handover_file import path_beside
 from wan2gp_svi.wangp.streaming import TAIL, WHOLE
@@ -216,3 +218,33 @@ def test_a_processed_video_can_go_on_unprocessed(stage: Stage) -> None:
     with av.open(str(run.videos[-1]["path"])) as container:
         assert container.streams.video[0].width == 64
     assert run.frames == 41
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.7])
+def test_killed_in_the_middle_it_plays_and_goes_on(
+    svi_tree: Path, tmp_path: Path, seconds: float
+) -> None:
+    """Killed so long after the third window's video is there."""
+    out = tmp_path / "killed"
+    scenario = fake("long", {"video_length": FIRST + (LONG - 1) * ADDS, "prompt": "one"})
+    command = command_for(svi_tree, [scenario], out)
+    with (out / "log.txt").open("w") as log:
+        process = subprocess.Popen(command, env=environment_for(svi_tree), stdout=log, stderr=log)
+        for _ in range(60_000):
+            if len(list((out / "long").glob("*.mp4"))) >= 3 or process.poll() is not None:
+                break
+            time.sleep(0.01)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+    videos = sorted((out / "long").glob("*.mp4"))
+    assert 3 <= len(videos) < LONG, (out / "log.txt").read_text()[-1500:]
+    known = [video for video in videos if path_beside(video).exists()]
+    assert len(videos) - len(known) <= 1  # the last may have been killed before its hand-over
+    assert all(even(video) for video in videos)
+    more = {"video_length": 1 + ADDS, "seed": -1, "prompt": "more"}
+    run = drive(svi_tree, [fake("more", more, str(known[-1]))], tmp_path / "more")["more"]
+    assert run.ok and "as if never stopped" in " ".join(run.svi)
+    before = sums(known[-1])
+    now = sums(run.videos[-1]["path"])
+    assert now[: len(before)] == before and len(now) == len(before) + ADDS

@@ -19,7 +19,6 @@ SETTINGS = {
     "sliding_window_size": 49,
     "sliding_window_overlap": 9,
     "sliding_window_discard_last_frames": 4,
-    "svi": {"id": "0" * 32, "joins": {"2": {"levels": 1.25}, "3": {}, "x": 1}},
 }
 
 
@@ -63,7 +62,7 @@ def test_the_settings(tmp_path: Path) -> None:
     assert found.cut(121) == [(0, 45), (45, 81), (81, 117), (117, 121)]
     assert (found.end(1), found.end(2), found.end(3)) == (45, 81, 117)
     assert found.prompts == ("one", "two", "two")
-    assert found.apart == {2: 1.25}
+    assert found.apart is None
     assert found.new_words(2) and not found.new_words(3)
 
 
@@ -92,7 +91,7 @@ def test_the_overlap_of_pro_is_its_own(tmp_path: Path) -> None:
 
 def test_the_hand_over_file(tmp_path: Path) -> None:
     path = video(tmp_path, SETTINGS)
-    save(hand_over(), path_beside(path))
+    save(hand_over(settings={"apart": "- 1.25 x"}), path_beside(path))
     found = windows_of(path)
     assert found.cut(197) == [(0, 81), (81, 157), (157, 197)]
     assert found.seeds == (7, 49, 91)

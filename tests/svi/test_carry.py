@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wan2gp_svi.svi import carry
-from wan2gp_svi.svi.carry import Carry, Source
+from wan2gp_svi.svi.carry import Carry, Source, left_by
 from wan2gp_svi.svi.modes import MODES
-from wan2gp_svi.svi.windows import Chain, Size, plan
+from wan2gp_svi.svi.windows import Chain, Size, layout, plan
 
 ROOT = Path(__file__).parents[2]
 SIDE = 32
@@ -162,3 +162,16 @@ def test_the_script_of_the_docs_runs_and_is_short():
         "window 2: seed 49, 28 new frames",
         "window 3: seed 91, 28 new frames",
     ]
+
+
+def test_windows_note_how_far_they_are_from_the_one_before() -> None:
+    """Frames 1..4n of a window are the end of the one before, decoded again."""
+    first, second = layout([Size(17), Size(17)], Chain(size=Size(17)))
+    carry = Carry(Chain(size=Size(17)))
+    frames = torch.randint(0, 200, (3, 17, 16, 16), dtype=torch.uint8)
+    carry.left = left_by(carry, first, torch.zeros(16, 1, 2, 2), frames)
+    assert carry.left.apart is None
+    again = frames.clone()
+    again[:, 1:5] = frames[:, -4:] + 3
+    carry.left = left_by(carry, second, torch.zeros(16, 1, 2, 2), again)
+    assert carry.left.apart == 3.0

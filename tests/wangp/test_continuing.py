@@ -599,3 +599,17 @@ def test_read_id(place: Place) -> None:
     newer = dataclasses.replace(place.handover)
     save(newer, beside)
     assert read_id(beside) == newer.id
+
+
+def test_a_chain_remembers_how_far_its_windows_are_apart(tmp_path: Path) -> None:
+    run = a_run()
+    run.apart = [0.75]
+    before = make(settings={"previous": None})  # made before it was noted
+    run.carry.handover = before
+    continuing.remember(run, str(tmp_path / "a.mp4"), {})
+    first = load(path_beside(tmp_path / "a.mp4"))
+    assert first.apart == {first.windows: 0.75}
+    run.carry.handover, run.apart = first, [1.5]
+    continuing.remember(run, str(tmp_path / "b.mp4"), {})
+    second = load(path_beside(tmp_path / "b.mp4"))
+    assert second.settings["apart"] == "- 0.75 1.5"

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from wan2gp_svi import wangp
+from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.carry import Carry
 from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.svi.windows import Chain, Size, sizes
-from wan2gp_svi.wangp import console, continuing
+from wan2gp_svi.wangp import console, continuing, pipeline
 from wan2gp_svi.wangp.run import Run, set_current
 from wan2gp_svi.wangp.settings import Settings
 
@@ -312,3 +313,13 @@ def test_a_hosts_list_of_known_settings_gets_our_old_key(monkeypatch):
     assert unknown_settings(video, {"seed", "custom_settings"}) == ["svi"]
     wangp.attach_wgp({})
     assert unknown_settings(video, {"seed", "custom_settings"}) == []
+
+
+@pytest.mark.parametrize("lost", ["window_frames", "window_saved"])
+def test_a_hook_that_wangp_does_not_call_stops_the_run(lost: str) -> None:
+    run = Run(Settings(), Carry(Chain(size=Size(17))), [Size(17)] * 2)
+    run.measured, run.noted = 2, 1
+    pipeline._check_hooks(run, 2)
+    setattr(run, {"window_frames": "measured", "window_saved": "noted"}[lost], 0)
+    with pytest.raises(UserError, match=f"did not call the hook {lost} for window 2"):
+        pipeline._check_hooks(run, 2)

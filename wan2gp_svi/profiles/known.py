@@ -118,6 +118,7 @@ OWN = {
     "svi_motion_strength": re.compile(r"[01](\.\d+)?|2(\.0+)?"),
     "svi_anchor_schedule": re.compile(r"|\d+(\s*[,; ]\s*\d+)*"),
     "svi_keep": re.compile(r"\d{1,4}|10000"),
+    "svi_report": re.compile(r"[01]"),
     "svi_length": re.compile(r"|exact|whole windows"),
 }
 """This extension's settings and what their values look like (wan2gp_svi/wangp/settings.py)."""

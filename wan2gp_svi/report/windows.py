@@ -76,8 +76,7 @@ def windows_of(video: Path, asked: int | None = None) -> Windows:
         if asked < overlap + 4:
             raise UserError(f"A window of {asked} frames is too short: use {overlap + 4} or more.")
         return Windows((asked,), asked - overlap, f"windows of {asked} frames, as asked")
-    joins = _joins(settings)
-    found = _from_handover(video, joins)
+    found = _from_handover(video)
     if found is not None:
         return found
     size = _whole(settings.get("sliding_window_size"), 0, 100_000)
@@ -88,7 +87,6 @@ def windows_of(video: Path, asked: int | None = None) -> Windows:
             size - discard - overlap,
             "windows from the settings in the video",
             prompts=tuple(str(settings.get("prompt") or "").splitlines()),
-            apart=joins,
         )
     return Windows(
         (WINDOW,),
@@ -122,7 +120,7 @@ def _settings(video: Path) -> dict[str, Any]:
         return {}
 
 
-def _from_handover(video: Path, joins: Mapping[int, float]) -> Windows | None:
+def _from_handover(video: Path) -> Windows | None:
     try:
         from wan2gp_svi.svi.handover_file import load, path_beside
 
@@ -138,21 +136,8 @@ def _from_handover(video: Path, joins: Mapping[int, float]) -> Windows | None:
         "windows, seeds and prompts from the hand-over file",
         seeds=last.seeds_used,
         prompts=last.prompts if len(last.prompts) == last.windows else (),
-        apart=joins,
+        apart=last.apart,
     )
-
-
-def _joins(settings: Mapping[str, Any]) -> dict[int, float]:
-    """`svi.joins` of the metadata: {"2": {"levels": 0.8, ...}, ...}."""
-    svi = settings.get("svi")
-    joins = svi.get("joins") if isinstance(svi, dict) else None
-    found: dict[int, float] = {}
-    for number, note in (joins if isinstance(joins, dict) else {}).items():
-        try:
-            found[int(number)] = float(note["levels"])
-        except (TypeError, ValueError, KeyError):
-            continue
-    return found
 
 
 def _whole(value: Any, default: int, most: int) -> int:

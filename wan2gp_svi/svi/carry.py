@@ -27,6 +27,7 @@ from wan2gp_svi.svi.conditioning import condition, padded_video, pro_latents, sc
 from wan2gp_svi.svi.fingerprint import FRAMES
 from wan2gp_svi.svi.handover import HandOver
 from wan2gp_svi.svi.modes import PRO, Mode
+from wan2gp_svi.svi.overlap import apart
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames, latents_of
 from wan2gp_svi.svi.windows import Chain, Window
 
@@ -67,11 +68,14 @@ class Left:
 
     `latents` are its last kept ones, (16, n, h, w); None in the modes that hand over frames. `tail`
     are the last frames that it delivers, (3, F, H, W), nine at most: the motion frames of those
-    modes, and what a hand-over file knows the video by.
+    modes, and what a hand-over file knows the video by. `apart` says how far the window's decoding
+    of frames that the one before had decoded too is from that (overlap.py), in levels of 255; None
+    where there are none such.
     """
 
     latents: Tensor | None
     tail: Tensor
+    apart: float | None = None
 
 
 @dataclass
@@ -198,7 +202,19 @@ def left_by(carry: Carry, window: Window, latents: Tensor | None, frames: Tensor
     `frames` (3, W, H, W') are all that it generated, dropped and discarded ones included.
     """
     tail = delivered(window, frames)[:, -FRAMES:].clone()
-    return Left(None if carry.mode.motion_frames else latents, tail)
+    if carry.mode.motion_frames:
+        return Left(None, tail)
+    return Left(latents, tail, _apart(carry.left, window, frames))
+
+
+def _apart(before: Left | None, window: Window, frames: Tensor) -> float | None:
+    """How far frames 1..4n of a window are from the end of the one before, of which they are."""
+    count = VAE_STRIDE * window.motion_latents
+    if before is None or window.on_image or not count:
+        return None
+    seen = before.tail[:, -count:]
+    again = frames[:, 1 : 1 + count][:, -seen.shape[1] :].to(seen.device)
+    return apart(seen, again)["levels"] if seen.shape == again.shape else None
 
 
 def kept(window: Window, next_motion_latents: int) -> slice:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -23,6 +24,10 @@ from wan2gp_svi.svi.vae import CHANNELS, STRIDE
 
 FORMAT = 2
 """The newest format version. A hand-over has the lowest that holds it (`format_of`)."""
+
+APART, UNKNOWN = "apart", "-"
+"""The setting that tells, for the newest windows, how far each is from the one before in the frames
+that both decoded, in levels of 255 (overlap.py): numbers and `UNKNOWN`, with blanks between."""
 
 MAX_MOTION = 16
 MAX_SIDE = 4096
@@ -79,10 +84,11 @@ class HandOver:
     id             32 hexadecimal digits, also in the video's metadata
     format         of the file: its version
 
-    Nothing reads `discard`, `mode`, `seed_list` and `wangp_version` yet, nor any setting but
-    "previous". They stay: format 1 is exactly these fields (without `shown` and `shown_as`, which
-    came with format 2), so that a file without one of them would be refused by every wan2gp-svi
-    that is installed.
+    Of the settings "previous" is the id of the hand-over before, and "apart" (see `APART`) is for
+    the drift report. Nothing reads `discard`, `mode`, `seed_list` and `wangp_version` yet, nor any
+    other setting. They stay: format 1 is exactly these fields (without `shown` and `shown_as`,
+    which came with format 2), so that a file without one of them would be refused by every
+    wan2gp-svi that is installed.
     """
 
     latents: Tensor
@@ -120,6 +126,17 @@ class HandOver:
         if self.format is None:
             object.__setattr__(self, "format", format_of(self.shown_as))
         check(self)
+
+    @property
+    def apart(self) -> dict[int, float]:
+        """By window, counted from 1: how far it is from the one before (`APART`), where known."""
+        noted = str(self.settings.get(APART) or "").split()
+        first = self.windows - len(noted) + 1
+        found: dict[int, float] = {}
+        for number, text in enumerate(noted, first):
+            with suppress(ValueError):
+                found[number] = float(text)
+        return found
 
     @property
     def anchor_in_force(self) -> Tensor:

@@ -88,7 +88,10 @@ def window_frames(window_no: int, frames: int) -> int:
     from wan2gp_svi.wangp.run import current
 
     run = current()
-    return frames if run is None else run.host_frames(window_no)
+    if run is None:
+        return frames
+    run.measured = window_no
+    return run.host_frames(window_no)
 
 
 def window_saved(video_path: str, configs: dict[str, Any]) -> None:
@@ -102,6 +105,7 @@ def window_saved(video_path: str, configs: dict[str, Any]) -> None:
     run = current()
     if run is not None:
         try:
+            run.video, run.noted = video_path, run.window.number if run.window else 0
             page.add_settings(run, configs)
             continuing.remember(run, video_path, configs)
         except Exception as error:

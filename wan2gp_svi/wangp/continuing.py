@@ -30,8 +30,8 @@ from torch import Tensor
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.carry import START, Left
 from wan2gp_svi.svi.fingerprint import FRAMES, fingerprint
-from wan2gp_svi.svi.handover import HandOver, is_id, mismatch
-from wan2gp_svi.svi.handover_file import SUFFIX, load, path_beside, read_id, save
+from wan2gp_svi.svi.handover import APART, UNKNOWN, HandOver, is_id, mismatch
+from wan2gp_svi.svi.handover_file import HISTORY, SUFFIX, load, path_beside, read_id, save
 from wan2gp_svi.svi.vae import STRIDE
 from wan2gp_svi.video.probe import read_settings
 from wan2gp_svi.wangp import streaming
@@ -159,8 +159,19 @@ def _settings(run: Run, configs: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: configs.get(name) for name in MATTER}
     return {
         "previous": previous,
+        APART: _apart(run),
         **{n: v for n, v in kept.items() if isinstance(v, (int, float, str))},
     }
+
+
+def _apart(run: Run) -> str:
+    """How far each window is from the one before (svi/overlap.py): the newest one's last."""
+    before = run.carry.handover
+    known = str(before.settings.get(APART) or "").split() if before else []
+    if before and not known:
+        known = [UNKNOWN]
+    here = run.apart[: run.window.number if run.window else 0]
+    return " ".join([*known, *(UNKNOWN if a is None else f"{a:g}" for a in here)][-HISTORY:])
 
 
 def post_processed(configs: Mapping[str, Any]) -> str | None:

@@ -87,6 +87,7 @@ def _generate(original: Callable[..., Any], pipeline: Any, *args, **kwargs) -> A
 def _window(original: Callable[..., Any], pipeline: Any, run: Run, kwargs: dict[str, Any]) -> Any:
     """One window: WanGP generates it from SVI's conditioning, noise and words."""
     number = kwargs.get("window_no") or 1
+    _check_hooks(run, number)
     _trim(run, number, kwargs["frame_num"])
     window = run.begin(number, kwargs["seed"], kwargs.get("input_prompt", ""))
     given = kwargs.get("input_video")
@@ -139,7 +140,23 @@ def _window(original: Callable[..., Any], pipeline: Any, run: Run, kwargs: dict[
     latents = result.get("latent_slice")
     latents = None if latents is None else latents[0]
     run.carry.left = left_by(run.carry, window, latents, result["x"])
+    run.apart = [*run.apart[: window.number - 1], run.carry.left.apart]
     return _as_host_expects(result, run, window, kwargs)
+
+
+def _check_hooks(run: Run, number: int) -> None:
+    """Stop before a window is made where WanGP's loop does not call what was put into it."""
+    lost = None
+    if run.measured != number:
+        lost = "window_frames"
+    elif number > 1 and run.noted != number - 1:
+        lost = "window_saved"
+    if lost is not None:
+        raise UserError(
+            f"WanGP did not call the hook {lost} for window {number}, so SVI stops here; what was"
+            " made before is kept. Run the extension's install script again; if that does not"
+            " help, the extension does not know this WanGP yet."
+        )
 
 
 def _trim(run: Run, number: int, frames: int) -> None:

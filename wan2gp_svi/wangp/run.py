@@ -64,7 +64,12 @@ class Run:
     window         the one that is generated, or was last
     windows        those planned, this one included, with the seed that WanGP has settled on
     prompts        of the windows so far, as WanGP gave them
+    measured, noted   the last window that WanGP asked the length of, and the last whose video it
+                   told of: hooks that are placed but not called stop the run (pipeline.py)
+    apart          of the windows so far: how far each is from the one before, in the frames that
+                   both decoded (svi/overlap.py); None where there are none such
     start          the frame (3, 1, H, W) that the run's first window starts from
+    video          the last video saved
     saved_id       id of the last hand-over file written
     orphans        videos that WanGP has deleted, whose hand-over files are still there
     film           the video as it grows; None where it is written WanGP's way
@@ -89,7 +94,11 @@ class Run:
     window: Window | None = None
     windows: list[Window] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
+    measured: int = 0
+    noted: int = 0
+    apart: list[float | None] = field(default_factory=list)
     start: Tensor | None = None
+    video: str | None = None
     saved_id: str | None = None
     orphans: list[str] = field(default_factory=list)
     film: Film | None = None

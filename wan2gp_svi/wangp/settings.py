@@ -1,7 +1,7 @@
 """This extension's own settings: on WanGP's page since 10.80, by keys of the profile before.
 
 WanGP keeps them in `custom_settings`, {"svi_seeds": "new", ...}. It shows five of them at most, so
-`svi_length` and `svi_keep` are set in a profile or settings file only.
+`svi_length`, `svi_keep` and `svi_report` are set in a profile or settings file only.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ class Settings:
     exact: bool = False
     keep: int = 0
     """Hand-over files of intermediate videos that stay when WanGP deletes those (continuing.py)."""
+    report: bool = False
+    """Whether a run of several windows ends with the drift report's one line (task.py)."""
 
 
 def read(custom: Mapping[str, Any] | None) -> Settings:
@@ -112,6 +114,7 @@ def read(custom: Mapping[str, Any] | None) -> Settings:
         anchor_schedule=_whole_numbers("anchor_schedule", values.get("anchor_schedule", ())),
         exact=length == "exact",
         keep=int(_number("keep", values.get("keep", 0), 0, 10_000)),
+        report=bool(_number("report", values.get("report", 0), 0, 1)),
     )
 
 

@@ -35,6 +35,8 @@ from wan2gp_svi.wangp.wrapping import arguments, wrap
 ROUNDING = 0.04
 """By how much a size that WanGP has rounded may miss what was asked, at 480p and more."""
 
+SEVERAL = 3
+"""Windows after which a drift report says something: fewer are too few to drift."""
 WGP = dict[str, Any]
 """The globals of wgp.py."""
 
@@ -79,6 +81,18 @@ def run_task(wgp: WGP, original: Callable[..., Any], *args: Any, **kwargs: Any) 
     finally:
         set_current(None)
         streaming.end(run)
+        _report(run)
+
+
+def _report(run: Run) -> None:
+    """The drift report of what was made, in one line, where the user asked for it."""
+    long = run.window is not None and run.window.number > SEVERAL
+    if run.settings.report and long and run.video is not None:
+        from wan2gp_svi.report.told import one_line
+
+        line = one_line(run.video)
+        if line:
+            say(line)
 
 
 def mode_of(model_def: Mapping[str, Any], base_type: str, given: Mapping[str, Any]) -> Mode | None:
