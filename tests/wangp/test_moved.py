@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.carry import Carry
+from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.svi.windows import Chain, Size, plan
 from wan2gp_svi.wangp import dance, talk
 from wan2gp_svi.wangp.names import DANCE, MODELS
+from wan2gp_svi.wangp.run import Run, set_current
+from wan2gp_svi.wangp.settings import Settings
 
 SECONDS = {"a.wav": 10.0, "b.wav": 4.0, "odd.wav": 1.5}
 
@@ -60,6 +64,32 @@ def test_the_video_ends_with_the_sound(changes, frames, capsys):
 def test_no_sound_is_refused(changes, words):
     with pytest.raises(UserError, match=words):
         length(**changes)
+
+
+@pytest.mark.parametrize(
+    ("mode", "tracks", "decodes"),
+    [("talk", ["a.aac", "b.aac"], 2), ("talk", ["a.wav"], 0), ("shot", ["a.aac"], 0)],
+)
+def test_the_sound_of_a_source_is_taken_from_the_video_where_wangp_takes_aac(
+    mode, tracks, decodes, monkeypatch
+):
+    given, made = [], []
+
+    def join(save_path_tmp, video_path, source_audio_tracks, new_audio_tracks):
+        given.append(source_audio_tracks)
+        return "joined"
+
+    monkeypatch.setattr(talk, "_decode", lambda *arguments: made.append(arguments))
+    run = Run(Settings(), Carry(chain(), MODES[mode]), source_path="clip.mp4")
+    set_current(run)
+    try:
+        assert talk.joined(join, "out.mp4", "tmp.mp4", tracks, ["new.wav"]) == "joined"
+    finally:
+        set_current(None)
+    assert [(video, number) for video, number, _ in made] == [
+        ("clip.mp4", number) for number in range(decodes)
+    ]
+    assert given == [[path for *_, path in made] if decodes else tracks]
 
 
 class Wgp(dict):

@@ -7,7 +7,7 @@
     modules/model.py, end of module     attach_model        loras.py, timed_prompts.py
     wgp.py, before it launches          attach_wgp          task.py: a run begins and ends; loop.py:
                                                             the plan; page.py: settings; phases.py;
-                                                            dance.py: skeletons
+                                                            dance.py: skeletons; talk.py: sound
     wgp.py, window_no += 1              window_frames       run.py: how long this window is
     wgp.py, metadata is ready           window_saved        continuing.py: what to remember of it
 
@@ -67,9 +67,9 @@ def attach_model(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
 def attach_wgp(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
     """wgp.py, before its `if __name__ == "__main__"`."""
     if _hooks_fit(hooks):
-        from wan2gp_svi.wangp import continuing, dance, loop, page, phases, streaming, task
+        from wan2gp_svi.wangp import continuing, dance, loop, page, phases, streaming, talk, task
 
-        for module in (task, loop, page, continuing, phases, streaming, dance):
+        for module in (task, loop, page, continuing, phases, streaming, dance, talk):
             module.attach(namespace)
 
 

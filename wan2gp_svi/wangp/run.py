@@ -54,6 +54,7 @@ class Run:
     custom         our settings as they were given, for the video's metadata
     asked          WanGP's settings that it was told other values of, for the same
     switch_phase   the guidance phase after which the low-noise model takes over
+    source_path    the video that is continued
     pose_files     LoRA files, one of which holds the pose adapter (SVI-Dance)
     skeleton_frames   of the skeleton video, at the run's rate
 
@@ -86,6 +87,7 @@ class Run:
     custom: Mapping[str, Any] = field(default_factory=dict)
     asked: Mapping[str, Any] = field(default_factory=dict)
     switch_phase: int | None = None
+    source_path: str | None = None
     pose_files: list[Path] = field(default_factory=list)
     skeleton_frames: int = 0
 

@@ -4,19 +4,32 @@ WanGP's MultiTalk makes the sound's embeddings once, and cuts for each window th
 from the window's first one on, in the whole video. Window i >= 1 of SVI-Talk repeats one frame and
 adds 80, so it hears the sound from frame 80 i of 25 a second, and lips stay in time for any length.
 (The authors' loop, `test_svi_talk.py`, keeps the frame that repeats and starts at 81 i - 1: sound
-and picture part by a frame a window.) What is left to do here is the plan: it ends with the sound.
+and picture part by a frame a window.) What is left to do here: the plan ends with the sound, and
+where WanGP takes the sound out of a video that is continued as AAC (before 12), it is decoded from
+the video instead: a bare AAC track is a packet late, 64 ms of speech.
 """
 
 from __future__ import annotations
 
 import math
+import subprocess
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Chain
 from wan2gp_svi.wangp.console import say
+from wan2gp_svi.wangp.run import current
+from wan2gp_svi.wangp.streaming import SOUND
+from wan2gp_svi.wangp.wrapping import arguments, wrap
+
+
+def attach(wgp: dict[str, Any]) -> None:
+    """Wrap the function of wgp.py's globals that puts sound to a video."""
+    wrap(wgp, SOUND, joined)
 
 
 def length(
@@ -52,6 +65,28 @@ def length(
     if left < asked:
         say(f"the sound ends the video: it is {seconds:.2f} s long, {frames} frames")
     return min(asked, left)
+
+
+def joined(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """WanGP puts the sound of the source and the new one together: the source's without delay."""
+    run, given = current(), arguments(original, args, kwargs)
+    tracks = given.get("source_audio_tracks") or []
+    late = [track for track in tracks if not str(track).endswith(".wav")]
+    if run is None or not run.mode.sound or run.source_path is None or not late:
+        return original(*args, **kwargs)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        decoded = [str(Path(folder) / f"{number}.wav") for number in range(len(tracks))]
+        for number, path in enumerate(decoded):
+            _decode(run.source_path, number, path)
+        return original(**{**given, "source_audio_tracks": decoded})
+
+
+def _decode(video: str, number: int, path: str) -> None:
+    """A video's sound track as a wav file; its edit list says where the sound begins."""
+    import imageio_ffmpeg
+
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", video]
+    subprocess.run([*command, "-map", f"0:a:{number}", path], check=True, capture_output=True)
 
 
 def _seconds(path: str) -> float:

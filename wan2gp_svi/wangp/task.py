@@ -151,6 +151,7 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
         custom=ours(_custom(given)),
         asked={name: given[name] for name in told},
         switch_phase=given.get("model_switch_phase"),
+        source_path=path,
     )
     if handover is not None and given["seed"] in (-1, None):
         told["seed"] = handover.base_seed
