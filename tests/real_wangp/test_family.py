@@ -33,6 +33,10 @@ SCENARIOS = [
     {**scenario("tom"), "name": "end image", "ends": 1},
     {**scenario("film", motion_amplitude=1.2), "name": "amplitude"},
     {**scenario("film", prompt="[/overlap=9] one"), "name": "overlap"},
+    {**scenario("film"), "name": "720p", "model": "i2v_720p"},
+    {**scenario("film"), "name": "fun", "model": "fun_inp"},
+    {**scenario("film"), "name": "first and last", "model": "flf2v_720p"},
+    {**scenario("film"), "name": "5B", "model": "ti2v_2_2"},
     {**scenario("film", prompt="[/duration=13] one\n[/duration=8] two"), "name": "durations"},
     {
         **scenario("tom", prompt="one (at 0.5 s: two)", sliding_window_discard_last_frames=4),
@@ -243,3 +247,20 @@ def test_frames_are_discarded_and_times_act(runs):
         kept = before[:, : windows[k - 2].frames - windows[k - 2].discard]
         assert torch.allclose(as_pixels(run.arrays[f"seen{k}_0"])[:, :1], kept[:, -1:], atol=1e-6)
     assert all({"one", "two"} <= set(w["text"]) for w in run.windows[:2])
+
+
+def test_the_720p_model_is_the_same_to_svi(runs):
+    run, other = runs["720p"], runs["mode film"]
+    assert run.ok, run.said[-800:]
+    for k in range(1, len(other.windows) + 1):
+        for name in ("y", "noise", "latents"):
+            assert np.array_equal(run.arrays[f"{name}{k}"], other.arrays[f"{name}{k}"])
+
+
+@pytest.mark.parametrize("name", ["fun", "first and last", "5B"])
+def test_a_model_that_runs_no_mode_says_so(runs, name):
+    """From 10.80 on WanGP drops settings that a model has not; before, the task is refused."""
+    run = runs[name]
+    said = " ".join((run.said + run.error).split())
+    assert "runs no SVI mode, and 'film' was asked for" in said or "is not one of this model's" in said
+    assert not any("frames asked" in line for line in run.svi)

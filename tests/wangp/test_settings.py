@@ -3,6 +3,7 @@
 import pytest
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.wangp import page
 from wan2gp_svi.wangp.settings import CONTROLS, Settings, read, read_mode
 
 
@@ -53,3 +54,12 @@ def test_values_as_the_page_and_as_files_give_them():
 def test_what_cannot_be_used_is_named(name, value):
     with pytest.raises(UserError, match=name):
         read({name: value})
+
+
+@pytest.mark.parametrize(("model", "says"), [({"name": "Fun"}, True), ({"svi_modes": ("film",)}, False)])
+def test_a_mode_asked_of_a_model_without_it_is_not_lost_in_silence(model, says, capsys):
+    inputs = {"custom_settings": {"svi_mode": "film", "other": 1}}
+    found, error = page._custom_settings(lambda model_def, given: ({}, None), model, inputs)
+    assert error is None
+    assert found == ({} if says else {"svi_mode": "film"})
+    assert ("Fun runs no SVI mode, and 'film'" in capsys.readouterr().out) == says
