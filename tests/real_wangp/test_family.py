@@ -262,5 +262,7 @@ def test_a_model_that_runs_no_mode_says_so(runs, name):
     """From 10.80 on WanGP drops settings that a model has not; before, the task is refused."""
     run = runs[name]
     said = " ".join((run.said + run.error).split())
-    assert "runs no SVI mode, and 'film' was asked for" in said or "is not one of this model's" in said
+    assert (
+        "runs no SVI mode, and 'film' was asked for" in said or "is not one of this model's" in said
+    )
     assert not any("frames asked" in line for line in run.svi)

@@ -56,7 +56,9 @@ def test_what_cannot_be_used_is_named(name, value):
         read({name: value})
 
 
-@pytest.mark.parametrize(("model", "says"), [({"name": "Fun"}, True), ({"svi_modes": ("film",)}, False)])
+@pytest.mark.parametrize(
+    ("model", "says"), [({"name": "Fun"}, True), ({"svi_modes": ("film",)}, False)]
+)
 def test_a_mode_asked_of_a_model_without_it_is_not_lost_in_silence(model, says, capsys):
     inputs = {"custom_settings": {"svi_mode": "film", "other": 1}}
     found, error = page._custom_settings(lambda model_def, given: ({}, None), model, inputs)
