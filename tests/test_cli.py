@@ -290,3 +290,54 @@ def test_debug_shows_the_traceback():
 
     with pytest.raises(UserError):
         main(["plan", "--frames", "3", "--debug"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "last_frames", "anchor"),
+    [
+        ("pro", [81, 157, 233], 0),
+        ("shot", [81, 161, 241], 0),
+        ("film", [81, 157, 233], None),
+        ("tom", [81, 161, 241], None),
+        ("unified", [81, 157, 233], 0),
+        ("2.0", [81, 161, 241], 0),
+    ],
+)
+def test_the_plan_of_each_mode(capsys, mode, last_frames, anchor):
+    code, out, _ = run(capsys, "plan", "--frames", "241", "--mode", mode, "--json")
+    windows = json.loads(out)["windows"]
+    assert code == 0
+    assert [window["last_frame"] for window in windows] == last_frames
+    assert {window["anchor"] for window in windows} == {anchor}
+
+
+def test_which_prompt_serves_a_window_is_the_modes(capsys, tmp_path):
+    (tmp_path / "prompts.txt").write_text("one\n\ntwo\n\nthree\n")
+    given = ["plan", "--frames", "240", "--prompts", str(tmp_path / "prompts.txt")]
+
+    def told(mode):
+        _, out, _ = run(capsys, *given, "--mode", mode, "--json")
+        found = json.loads(out)
+        return [w["words"][0]["text"] for w in found["windows"]], found["notes"]
+
+    assert told("film") == (["one", "two", "three"], [])
+    assert told("unified") == (["one", "one", "two"], [_unused("one is")])
+    assert told("shot") == (["one", "one", "one"], [_unused("2 are")])
+
+
+def _unused(those):
+    return f"3 prompts for 3 windows: the last {those} not used"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--mode", "films"], "--mode can be pro, 2.0, shot"),
+        (["--mode", "film", "--anchors", "2"], "--anchors is for SVI 2 Pro"),
+        (["--mode", "shot", "--overlap", "8"], "--overlap is for SVI 2 Pro"),
+    ],
+)
+def test_a_plan_that_a_mode_does_not_have(capsys, more, words):
+    code, _, err = run(capsys, "plan", "--frames", "240", *more)
+    assert code == 2
+    assert words in err

@@ -63,6 +63,9 @@ def _add_plan(commands: argparse._SubParsersAction) -> None:
     plan.add_argument("--frames", type=int, required=True, metavar="N", help="frames asked for")
     plan.add_argument("--window", type=int, default=81, metavar="W", help="4k+1 (default 81)")
     plan.add_argument("--overlap", type=int, default=4, metavar="O", help="4n (default 4)")
+    plan.add_argument(
+        "--mode", default="pro", help="pro (default), 2.0, shot, film, tom, unified, dance, talk"
+    )
     plan.add_argument("--fps", type=float, default=16, metavar="FPS", help="default 16")
     plan.add_argument(
         "--prompts", metavar="FILE", help="the text of the page's prompt box: a prompt a window"

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from wan2gp_svi.svi import pose
 from wan2gp_svi.svi.conditioning import condition, padded_video, pro_latents
 from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.svi.vae import latents_of
@@ -116,7 +117,7 @@ def test_a_chain_of_2_0_pro(frames, motion_latents):
         before = torch.randn(16, latents, HEIGHT // 8, WIDTH // 8, generator=generator)
 
 
-@pytest.mark.parametrize("name", ["shot", "film", "tom", "unified"])
+@pytest.mark.parametrize("name", ["shot", "film", "tom", "unified", "dance", "talk"])
 @pytest.mark.parametrize("ref_pad_cfg", [False, True])
 def test_the_wan_2_1_family(name, ref_pad_cfg):
     text = source("main", "diffsynth/pipelines/svi_video.py")
@@ -159,3 +160,76 @@ def test_the_wan_2_1_family(name, ref_pad_cfg):
     )
     known = mode.motion_frames if ref_pad_cfg else 1
     assert torch.equal(condition(encode(video), frames, known), theirs)
+
+
+def test_the_pose_adapter_of_dance():
+    """Their network as they write it down, and how they feed it."""
+    text = source("main", "diffsynth/pipelines/svi_video_dance.py")
+    tree = ast.parse(text)
+    made = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "self.dwpose_embedding"
+    ]
+    fed = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and "self.dwpose_embedding(" in ast.unparse(node.value)
+    ]
+    assert len(made) == len(fed) == 1
+
+    def run(node, **names):
+        return eval(compile(ast.Expression(node), "theirs", "eval"), {"torch": torch, **names})
+
+    torch.manual_seed(5)
+    network = run(made[0], nn=torch.nn, concat_dim=4).double()
+    tensors = {pose.PREFIX + name: tensor for name, tensor in network.state_dict().items()}
+    skeleton = torch.randint(0, 256, (3, 33, 64, 96)).double()  # as a video holds it
+    with torch.no_grad():
+        theirs = run(
+            fed[0],
+            self=types.SimpleNamespace(dwpose_embedding=network, device="cpu"),
+            humanpose_data=skeleton[None],
+        )
+    adapter = pose.adapter(tensors, 5120)
+    ours = pose.tokens(adapter, skeleton / 255)
+    assert ours.shape == theirs.shape == (1, 5120, 9, 4, 6)
+    assert torch.equal(ours.to(torch.bfloat16), theirs)  # they round at the end
+    single = pose.tokens(adapter, (skeleton / 255).float())
+    assert torch.allclose(single.double(), ours, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [50, 81, 200, 400])
+def test_the_skeletons_of_dance(length):
+    """Their loop shows skeleton 81 twice at the first join, and is a frame late from there on."""
+    tree = ast.parse(source("main", "test_svi_dance.py"))
+    loop = next(
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.For) and ast.unparse(node.target) == "chunk_idx"
+    )
+    start = next(k for k, node in enumerate(loop.body) if "_new = torch.zeros" in ast.unparse(node))
+    step = compile(ast.Module(loop.body[start:], []), "theirs", "exec")
+    video = torch.arange(length).float().view(1, -1, 1, 1).expand(3, -1, 1, 1)
+    long = video if length >= 81 else torch.cat([video] * (81 // length + 1), dim=1)
+    names = {
+        "torch": torch,
+        "max_frames": 81,
+        "misc_size": (1, 1),
+        "num_motion_frames": 1,
+        "sampled_idx": 80,
+        "humanpose_data_all": long,
+        "humanpose_data": long[:, :81],
+    }
+
+    def read(begin, count):
+        return video[:, begin : begin + count]
+
+    for k in range(4):
+        theirs = names["humanpose_data"][0].flatten()
+        ours = pose.repeated(read, 80 * k, 81, length)[0].flatten()
+        if k == 0:
+            assert torch.equal(ours, theirs)
+        else:
+            assert torch.equal(ours[:-1], theirs[1:])
+        exec(step, names)

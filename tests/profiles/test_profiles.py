@@ -66,7 +66,8 @@ def authors():
 @pytest.mark.parametrize("path", authors(), ids=[path.stem for path in authors()])
 def test_50_steps_are_the_authors_settings(path):
     profile = read(path)
-    mode = MODES[profile.get("custom_settings", {}).get("svi_mode", "pro")]
+    own = MODELS[FOLDERS[path.parent.name]].own
+    mode = MODES[profile.get("custom_settings", {}).get("svi_mode", own)]
     phases = profile["guidance_phases"]
     scales = [profile["guidance_scale"], profile.get("guidance2_scale")][:phases]
     assert scales == [mode.guidance] * phases
@@ -79,12 +80,12 @@ def test_50_steps_are_the_authors_settings(path):
 @pytest.mark.parametrize("model_type", MODELS)
 def test_every_mode_has_the_authors_settings_and_a_faster_one(model_type):
     rows = [describe(path) for path in FILES if FOLDERS[path.parent.name] == model_type]
-    for mode in MODELS[model_type].modes or ("pro",):
+    for mode in MODELS[model_type].modes or (MODELS[model_type].own,):
         steps = {row["steps"]: row["accelerator"] for row in rows if row["mode"] == mode}
         assert steps[50] == ""
         assert min(steps) <= 8
         assert steps[min(steps)]
-    if model_type != PRO:
+    if MODELS[model_type].modes:
         assert [row["name"] for row in rows if row["mode"] == ""] == ["SVI Off"]
 
 
@@ -99,6 +100,12 @@ def test_what_is_known_here_is_what_the_bridge_has():
         "i2v_2_2_svi2pro": (),
         "i2v": ("shot", "film", "tom", "unified"),
         "i2v_2_2": ("2.0",),
+        "i2v_svi_dance": (),
+        "multitalk": ("talk",),
+    }
+    assert {name: model.own for name, model in MODELS.items() if model.own} == {
+        "i2v_2_2_svi2pro": "pro",
+        "i2v_svi_dance": "dance",
     }
     controls = {control["id"] for control in (*settings.CONTROLS, *settings.IN_TAB)}
     assert set(OWN) == controls | {"svi_mode"}
@@ -330,7 +337,7 @@ def test_check_passes(capsys):
     assert main(["profiles", "check", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["mistakes"] == []
-    assert said["checked"] == len(FILES) + 1  # and the model's definition
+    assert said["checked"] == len(FILES) + 2  # and the models' definitions
 
 
 def test_check_tells_and_exits_with_2(capsys, tmp_path):

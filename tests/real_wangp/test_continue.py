@@ -24,7 +24,7 @@ from bench import Outcome, drive
 from wan2gp_svi.svi.handover_file import load, path_beside
 from wan2gp_svi.svi.windows import Chain, Size, plan
 from wan2gp_svi.video.probe import read_settings
-from wan2gp_svi.wangp.redo import redo_settings
+from wan2gp_svi.wangp.redo import redo_settings, told_by
 
 pytestmark = pytest.mark.slow
 
@@ -137,7 +137,8 @@ class Stage:
         ):
             whole = self.video(made)
             metadata, last = read_settings(whole), load(path_beside(whole))
-            settings = redo_settings(whole, last, metadata, window, seed, None)
+            made = told_by(last, metadata)
+            settings = redo_settings(whole, made, metadata, window, seed, None)
             add({"name": name, "continue": str(whole), "set": settings})
         add(continue_half("cut from the end", whole, keep_frames_video_source="-24"))
         add(continue_half("wide", self.video("wide", window=2), resolution=WIDE))

@@ -1,13 +1,18 @@
 """The modes beside Pro on the real loop: y, mask, joins, seeds and prompts equal the formulas."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from bench import drive
 
-from wan2gp_svi.svi.conditioning import mask, padded_video
+from wan2gp_svi.svi.conditioning import mask, padded_video, scale_motion
 from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.svi.windows import Chain, Size, plan
+from wan2gp_svi.video.frames import read, shape
+from wan2gp_svi.video.probe import read_settings
+from wan2gp_svi.wangp.redo import planned_by, redo_settings
 
 BASE = {"shot": "i2v", "film": "i2v", "tom": "i2v", "unified": "i2v", "2.0": "i2v_2_2"}
 ASKED = 40
@@ -26,6 +31,17 @@ SCENARIOS = [
     *(scenario(name) for name in BASE),
     {**scenario("film"), "name": "16 bits", "half": True},
     {**scenario("tom"), "name": "end image", "ends": 1},
+    {**scenario("film", motion_amplitude=1.2), "name": "amplitude"},
+    {**scenario("film", prompt="[/overlap=9] one"), "name": "overlap"},
+    {**scenario("film"), "name": "720p", "model": "i2v_720p"},
+    {**scenario("film"), "name": "fun", "model": "fun_inp"},
+    {**scenario("film"), "name": "first and last", "model": "flf2v_720p"},
+    {**scenario("film"), "name": "5B", "model": "ti2v_2_2"},
+    {**scenario("film", prompt="[/duration=13] one\n[/duration=8] two"), "name": "durations"},
+    {
+        **scenario("tom", prompt="one (at 0.5 s: two)", sliding_window_discard_last_frames=4),
+        "name": "discard and times",
+    },
     {"name": "plain", "model": "i2v", "set": {"video_length": 17}},
     {
         "name": "wrong",
@@ -38,16 +54,39 @@ SCENARIOS = [
         "continue": "mode film",
         "set": {"video_length": 13, "custom_settings": {"svi_mode": "film"}, "prompt": "later"},
     },
+    {
+        "name": "cut",
+        "model": "i2v",
+        "continue": "mode shot",
+        "last": True,
+        "set": {
+            "video_length": 17,
+            "custom_settings": {"svi_mode": "shot"},
+            "keep_frames_video_source": "23",
+        },
+    },
 ]
 
 
 @pytest.fixture(scope="module")
 def runs(svi_tree, tmp_path_factory):
     folder = tmp_path_factory.mktemp("family")
-    outcomes = drive(svi_tree, SCENARIOS, folder)
-    for outcome in outcomes.values():
-        outcome["start"] = folder / "picture1.png"
-    return outcomes
+    return drive(svi_tree, SCENARIOS, folder)
+
+
+@pytest.fixture(scope="module")
+def again(svi_tree, runs, tmp_path_factory):
+    """Window 2 of some modes' videos, made again from what `redo` writes."""
+    scenarios = []
+    for name in ("film", "unified", "2.0"):
+        video = Path(runs[f"mode {name}"].videos[-1]["path"])
+        metadata, found = read_settings(video), shape(video)
+        made = planned_by(metadata, found.frames, found.fps)
+        settings = redo_settings(video, made, metadata, 2, None, None)
+        scenarios.append(
+            {"name": name, "model": BASE[name], "continue": str(video), "set": settings}
+        )
+    return drive(svi_tree, scenarios, tmp_path_factory.mktemp("again"))
 
 
 def as_pixels(frames):
@@ -138,3 +177,92 @@ def test_continuing_takes_the_motion_frames_of_the_video(runs):
     assert seen.shape[1] == run.windows[0]["frames"]
     assert not seen[:, 5:].any()  # film: zeros behind the five motion frames
     assert run.frames == runs["mode film"].frames + 12
+
+
+def decoded(run, start, stop):
+    """Frames of a run's finished video, (3, F, H, W), -1 to 1."""
+    _, frames = read(run.videos[-1]["path"])
+    shown = np.stack(list(frames))[start:stop]
+    return as_pixels(torch.from_numpy(shown).permute(3, 0, 1, 2).numpy())
+
+
+def test_a_video_cut_short_goes_on_from_where_it_was_cut(runs):
+    run, whole = runs["cut"], runs["mode shot"]
+    assert run.ok, run.said[-800:]
+    assert run.frames == 23 + 16
+    seen = as_pixels(run.arrays["seen1_0"])
+    assert torch.allclose(seen[:, :1], decoded(whole, 22, 23), atol=1e-6)
+    first = decoded(whole, 0, 1)  # the reference is the start of the whole video
+    assert torch.allclose(seen[:, 1:], first.expand(-1, seen.shape[1] - 1, -1, -1), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["film", "unified", "2.0"])
+def test_a_window_made_again_has_its_noise_prompt_and_place(runs, again, name):
+    old, new, mode = runs[f"mode {name}"], again[name], MODES[name]
+    ends = [w.stop for w in plan(ASKED, Chain(size=Size(17, motion_frames=mode.motion_frames)))]
+    assert new.ok, new.said[-800:]
+    assert new.frames == ends[1]
+    assert np.array_equal(new.arrays["noise1"], old.arrays["noise2"])
+    assert new.windows[0]["text"][0] == old.windows[1]["text"][0]
+    seen = as_pixels(new.arrays["seen1_0"])[:, : mode.motion_frames]
+    end = decoded(old, ends[0] - mode.motion_frames, ends[0])
+    assert torch.allclose(seen, end, atol=1e-6)
+
+
+def test_a_motion_amplitude_acts_behind_the_frames_that_are_known(runs):
+    run = runs["amplitude"]
+    assert run.ok, run.said[-800:]
+    for k in range(1, len(run.windows) + 1):
+        encoded = torch.from_numpy(run.arrays[f"encoding{k}_0"])
+        expected = scale_motion(encoded, 2, 1.2)  # five frames are two latents
+        assert not torch.equal(expected, encoded)
+        assert np.array_equal(run.arrays[f"y{k}"][4:], expected.numpy())
+
+
+def test_a_command_for_an_overlap_is_refused_by_name(runs):
+    """WanGP before 12.10 reads no commands: there it is text."""
+    run = runs["overlap"]
+    assert "[/overlap] is for SVI 2 Pro" in run.said or run.ok
+    assert bool(run.windows) == ("[/overlap] is for SVI 2 Pro" not in run.said)
+
+
+def test_commands_for_the_length_of_a_window_act(runs):
+    """From WanGP 12.10 on."""
+    run = runs["durations"]
+    assert run.ok, run.said[-800:]
+    if "frames asked: 21 in 2 windows" in run.said:
+        assert [w["frames"] for w in run.windows] == [13, 13]  # five of the second are known
+        assert run.frames == 21
+    else:
+        assert run.version.startswith(("9.", "10.", "11."))
+
+
+def test_frames_are_discarded_and_times_act(runs):
+    run = runs["discard and times"]
+    assert run.ok, run.said[-800:]
+    windows = plan(ASKED, Chain(size=Size(17, discard=4, motion_frames=1)))
+    assert [v["frames"] for v in run.videos] == [w.stop for w in windows]
+    for k in range(2, len(windows) + 1):
+        before = as_pixels(run.arrays[f"frames{k - 1}"])
+        kept = before[:, : windows[k - 2].frames - windows[k - 2].discard]
+        assert torch.allclose(as_pixels(run.arrays[f"seen{k}_0"])[:, :1], kept[:, -1:], atol=1e-6)
+    assert all({"one", "two"} <= set(w["text"]) for w in run.windows[:2])
+
+
+def test_the_720p_model_is_the_same_to_svi(runs):
+    run, other = runs["720p"], runs["mode film"]
+    assert run.ok, run.said[-800:]
+    for k in range(1, len(other.windows) + 1):
+        for name in ("y", "noise", "latents"):
+            assert np.array_equal(run.arrays[f"{name}{k}"], other.arrays[f"{name}{k}"])
+
+
+@pytest.mark.parametrize("name", ["fun", "first and last", "5B"])
+def test_a_model_that_runs_no_mode_says_so(runs, name):
+    """From 10.80 on WanGP drops settings that a model has not; before, the task is refused."""
+    run = runs[name]
+    said = " ".join((run.said + run.error).split())
+    assert (
+        "runs no SVI mode, and 'film' was asked for" in said or "is not one of this model's" in said
+    )
+    assert not any("frames asked" in line for line in run.svi)

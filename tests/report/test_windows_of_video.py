@@ -66,6 +66,29 @@ def test_the_settings(tmp_path: Path) -> None:
     assert found.new_words(2) and not found.new_words(3)
 
 
+@pytest.mark.parametrize(
+    ("mode", "ends"), [("film", (81, 157, 233)), ("shot", (81, 161, 241)), ("tom", (81, 161, 241))]
+)
+def test_the_modes_that_hand_over_frames(tmp_path: Path, mode: str, ends: tuple[int, ...]) -> None:
+    """The page of Wan 2.1 shows an overlap of its own."""
+    settings = {
+        "model_type": "i2v",
+        "sliding_window_size": 81,
+        "sliding_window_overlap": 9,
+        "custom_settings": {"svi_mode": mode},
+    }
+    found = windows_of(video(tmp_path, settings))
+    assert tuple(map(found.end, (1, 2, 3))) == ends
+
+
+def test_the_overlap_of_pro_is_its_own(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "sliding_window_size": 81, "sliding_window_overlap": 4}
+    settings["sliding_window_discard_last_frames"] = 0
+    assert windows_of(video(tmp_path, settings)).end(2) == 157  # 81 - 5, though the page says 4
+    settings["custom_settings"] = {"svi_motion_latents": 2}
+    assert windows_of(video(tmp_path, settings)).end(2) == 153
+
+
 def test_the_hand_over_file(tmp_path: Path) -> None:
     path = video(tmp_path, SETTINGS)
     save(hand_over(settings={"apart": "- 1.25 x"}), path_beside(path))

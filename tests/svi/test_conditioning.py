@@ -102,6 +102,8 @@ def test_the_modes_are_those_of_the_authors_scripts():
         "pro": (0, 0, 1),
         "2.0": (1, -1, 1),
         "unified": (5, -1, 2),
+        "dance": (1, -1, 1),
+        "talk": (1, -1, 1),
         "shot": (1, -1, 0),
         "film": (5, 0, 1),
         "tom": (1, 0, 1),

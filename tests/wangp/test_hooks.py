@@ -10,6 +10,7 @@ import torch
 from wan2gp_svi import wangp
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.carry import Carry
+from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.svi.windows import Chain, Size, sizes
 from wan2gp_svi.wangp import console, continuing, pipeline
 from wan2gp_svi.wangp.run import Run, set_current
@@ -87,6 +88,16 @@ def scheduler(*windows):
         for k, window in enumerate(windows)
     ]
     return lambda **_: ({"active": True, "windows": shown, "prompts": []}, None)
+
+
+def test_an_overlap_of_its_own_is_for_pro(run):
+    run.carry.mode = MODES["film"]
+    original = scheduler({"output_frames": 17, "overlap_frames": 9})
+    build = planned("build_frame_scheduler", original)
+    _, error = build(prompts=["[/overlap=9] a"])
+    assert "[/overlap] is for SVI 2 Pro: SVI-Film always sees" in error
+    _, error = build(prompts=["[/duration=9] the overlap of two ideas"])
+    assert error is None
 
 
 def test_durations_become_windows_that_end_where_a_latent_ends(run):

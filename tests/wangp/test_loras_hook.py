@@ -12,7 +12,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lora"))
 from lora_formats import MODULES, formats, grid, pairs, shaped
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi import pose
 from wan2gp_svi.svi.carry import Carry
+from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.svi.windows import Chain
 from wan2gp_svi.wangp import loras
 from wan2gp_svi.wangp.run import Run, set_current
@@ -168,3 +170,24 @@ def test_without_loras_there_is_no_warning(tmp_path):
     assert warned([], slists((1.0, 1.0))) == []
     assert warned([tmp_path / "x.safetensors"], None) == []
     assert warned([tmp_path / "x.safetensors"], {"phase1": [], "phase2": []}) == []
+
+
+def svi_dance():
+    """A file as that of SVI-Dance: a LoRA, in the authors' names, and the pose adapter."""
+    lora = {
+        f"pipe.dit.{module}.{part}.default.weight": torch.ones(2, 2)
+        for module in MODULES
+        for part in ("lora_A", "lora_B")
+    }
+    return {**lora, **{name: torch.zeros(shape) for name, shape in pose.shapes(8).items()}}
+
+
+def test_the_pose_adapter_beside_a_lora_is_not_wangps_to_load(svi, model):
+    set_current(Run(Settings(), Carry(Chain(), MODES["dance"])))
+    found = model.preprocess_loras("i2v", svi_dance())
+    assert set(found) == WANTED
+
+
+def test_in_another_mode_it_is_refused_by_name(svi, model):
+    with pytest.raises(UserError, match="SVI-Dance"):
+        model.preprocess_loras("i2v", svi_dance())

@@ -10,11 +10,12 @@ import torch
 from small_video import write_video
 
 from wan2gp_svi.cli import main
+from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.handover import HandOver
 from wan2gp_svi.svi.handover_file import path_beside, save
 from wan2gp_svi.svi.windows import Chain, Size, plan
 from wan2gp_svi.video.probe import read_settings
-from wan2gp_svi.wangp.redo import redo_settings
+from wan2gp_svi.wangp.redo import planned_by, redo_settings, told_by
 
 ENDS = (81, 157, 233)
 
@@ -65,8 +66,8 @@ def video(tmp_path: Path) -> Path:
 
 def settings_for(**changes) -> dict:
     arguments = {"window": 2, "seed": None, "prompt": None, **changes}
-    last = arguments.pop("last", make())
-    return redo_settings(Path("/v/clip.mp4"), last, METADATA, **arguments)
+    made = told_by(arguments.pop("last", make()), METADATA)
+    return redo_settings(Path("/v/clip.mp4"), made, METADATA, **arguments)
 
 
 def test_the_window_is_made_after_the_one_before() -> None:
@@ -95,7 +96,8 @@ def test_what_made_the_video_makes_the_window() -> None:
 def test_what_an_old_wangps_metadata_lacks_is_in_the_hand_over() -> None:
     last = make(seeds="same", anchor_strength=0.8, motion_strength=1.2)
     metadata = {name: value for name, value in METADATA.items() if name != "custom_settings"}
-    settings = redo_settings(Path("/v/clip.mp4"), last, metadata, 2, None, None)
+    made = told_by(last, metadata)
+    settings = redo_settings(Path("/v/clip.mp4"), made, metadata, 2, None, None)
     assert settings["custom_settings"] == {
         "svi_motion_latents": 1,
         "svi_anchor_strength": 0.8,
@@ -126,7 +128,8 @@ def test_times_of_the_video_past_the_window_are_left_out() -> None:
 def test_discarded_frames_are_generated_again(ends, window, size, discard) -> None:
     metadata = {**METADATA, "sliding_window_discard_last_frames": 4}
     last = make(window_ends=ends, frames=ends[-1], discard=4)
-    settings = redo_settings(Path("/v/clip.mp4"), last, metadata, window, None, None)
+    made = told_by(last, metadata)
+    settings = redo_settings(Path("/v/clip.mp4"), made, metadata, window, None, None)
     assert settings["sliding_window_size"] == size
     assert settings["sliding_window_discard_last_frames"] == discard
     source = Chain(Size(size, discard=discard), source_frames=ends[window - 2], windows_before=1)
@@ -248,3 +251,94 @@ def test_a_folder_that_cannot_be_written(video: Path, capsys) -> None:
     out = video.parent / "gone" / "x.json"
     assert main(["redo", str(video), "--window", "2", "--out", str(out)]) == 1
     assert "could not be written" in capsys.readouterr().err
+
+
+# -- the modes that hand over frames ---------------------------------------------------------------
+
+FILM = {
+    "model_type": "i2v",
+    "prompt": "one\ntwo\nthree",
+    "multi_prompts_gen_type": "FW",
+    "seed": 7,
+    "image_prompt_type": "S",
+    "image_start": ["C:/somewhere/start.png"],
+    "video_length": 241,
+    "sliding_window_size": 81,
+    "sliding_window_overlap": 1,
+    "custom_settings": {"svi_mode": "film"},
+}
+
+
+def film_settings(frames=233, window=2, seed=None, **changes) -> dict:
+    metadata = {**FILM, **changes}
+    made = planned_by(metadata, frames, 16.0)
+    return redo_settings(Path("/v/clip.mp4"), made, metadata, window, seed, None)
+
+
+@pytest.mark.parametrize(
+    ("mode", "frames", "ends"),
+    [
+        ("film", 233, (81, 157, 233)),
+        ("shot", 241, (81, 161, 241)),
+        ("tom", 161, (81, 161)),  # stopped before its last window
+        ("unified", 309, (81, 157, 233, 309)),  # one more was asked for while it ran
+    ],
+)
+def test_the_windows_of_a_video_are_its_plan(mode, frames, ends) -> None:
+    made = planned_by({**FILM, "custom_settings": {"svi_mode": mode}}, frames, 16.0)
+    assert made.ends == ends
+
+
+def test_a_window_of_frames_is_made_with_its_seed_and_prompt() -> None:
+    settings = film_settings(window=3)
+    assert settings["keep_frames_video_source"] == "157"
+    assert settings["video_length"] == 77
+    assert settings["image_prompt_type"] == "V"
+    assert settings["custom_settings"] == {"svi_mode": "film", "svi_seeds": str(7 + 2 * 42)}
+    assert settings["prompt"] == "three"
+    assert "image_start" not in settings
+    same = film_settings(window=3, custom_settings={"svi_mode": "film", "svi_seeds": "same"})
+    assert same["custom_settings"]["svi_seeds"] == "7"
+    listed = {"svi_mode": "film", "svi_seeds": "5, 50, 500"}  # the second video of a task
+    moved = film_settings(window=2, custom_settings=listed)
+    assert moved["custom_settings"]["svi_seeds"] == "52"
+
+
+def test_the_window_again_ends_where_it_did() -> None:
+    metadata = {**FILM, "sliding_window_discard_last_frames": 4, "video_length": 190}
+    made = planned_by(metadata, 189, 16.0)
+    assert made.ends == (77, 149, 189)  # the last one is shorter
+    settings = redo_settings(Path("/v/clip.mp4"), made, metadata, 3, None, None)
+    source = Chain(
+        Size(settings["sliding_window_size"], 1, settings["sliding_window_discard_last_frames"], 5),
+        source_frames=149,
+    )
+    (again,) = plan(settings["video_length"], source)
+    assert again.stop == 189
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"image_prompt_type": "V"}, "goes on from another one"),
+        ({"prompt": "[/duration=4s] one"}, "have changed its windows"),
+        ({"frames": 240}, "no window end there"),
+        ({"custom_settings": {"svi_mode": "filn"}}, "no SVI mode"),
+        ({"video_length": None}, "do not say how long"),
+        ({"window": 4}, "it has 3"),
+    ],
+)
+def test_what_a_mode_of_frames_cannot_tell_is_refused(changes, words) -> None:
+    with pytest.raises(UserError, match=words):
+        film_settings(**changes)
+
+
+def test_the_command_takes_a_video_without_a_hand_over_file(tmp_path: Path, capsys) -> None:
+    video = tmp_path / "clip.mp4"
+    made = {**FILM, "video_length": 17, "sliding_window_size": 9}
+    write_video(video, json.dumps(made), frames=17)
+    assert main(["redo", str(video), "--window", "2", "--prompt", "again"]) == 0
+    assert "not as good" not in capsys.readouterr().out
+    settings = json.loads((tmp_path / "clip 2 again.json").read_text(encoding="utf-8"))
+    assert settings["keep_frames_video_source"] == "9"
+    assert settings["prompt"] == "again"

@@ -3,6 +3,7 @@
 import pytest
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.wangp import page
 from wan2gp_svi.wangp.settings import CONTROLS, HELP, IN_TAB, Settings, read, read_mode
 
 ALL = (*CONTROLS, *IN_TAB)
@@ -60,3 +61,14 @@ def test_what_cannot_be_used_is_named(name, value):
     called = next(control["name"] for control in ALL if control["id"] == name)
     with pytest.raises(UserError, match=rf"^{called} \({name}\)"):
         read({name: value})
+
+
+@pytest.mark.parametrize(
+    ("model", "says"), [({"name": "Fun"}, True), ({"svi_modes": ("film",)}, False)]
+)
+def test_a_mode_asked_of_a_model_without_it_is_not_lost_in_silence(model, says, capsys):
+    inputs = {"custom_settings": {"svi_mode": "film", "other": 1}}
+    found, error = page._custom_settings(lambda model_def, given: ({}, None), model, inputs)
+    assert error is None
+    assert found == ({} if says else {"svi_mode": "film"})
+    assert ("Fun runs no SVI mode, and 'film'" in capsys.readouterr().out) == says

@@ -11,7 +11,7 @@ PLUGIN = "plugins/wan2gp-svi"
 OWN_FOLDERS = (
     PACKAGE,
     PLUGIN,
-    *(f"profiles/svi_{name}" for name in ("2_pro", "wan_2_1", "wan_2_2")),
+    *(f"profiles/svi_{name}" for name in ("2_pro", "wan_2_1", "wan_2_2", "dance", "talk")),
 )
 _PACKAGE_FOLDER = Path(__file__).resolve().parent.parent
 _LEFT_OUT = {"__pycache__", "demo", "train", "payload"}  # not for use inside WanGP

@@ -154,7 +154,7 @@ def again(path: Path, window: int, seed: int | None, prompt: str | None) -> tupl
     last, settings = load(path_beside(path)), _settings(path)
     if seed is None and 2 <= window <= last.windows and len(last.seeds_used) == last.windows:
         seed = last.seeds_used[window - 1] + SEED_STEP * 1000
-    form = redo_settings(path, last, settings, window, seed, prompt or None)
+    form = redo_settings(path, told_by(last, settings), settings, window, seed, prompt or None)
     if "prompt" in form:
         form |= with_prompts([form["prompt"]])
     after = ""

@@ -19,7 +19,7 @@ from wan2gp_svi.profiles.known import (
     TEXTS,
     WHOLE,
 )
-from wan2gp_svi.wangp.names import FOLDERS, MODELS, PREFIX, PRO, Model
+from wan2gp_svi.wangp.names import FOLDERS, MODELS, PREFIX, Model
 
 Profile = Mapping[str, Any]
 Finding = tuple[str, str]
@@ -245,7 +245,7 @@ def _mode(model_type: str, model: Model, profile: Profile) -> Iterator[Finding]:
             yield "activated_loras", f"{address} is none of the published files."
         elif model_type not in lora.models:
             yield "activated_loras", f"{address} does not fit {model.name}."
-        elif model_type == PRO and lora.mode:
+        elif model.own and lora.mode:
             yield "activated_loras", f"{address} comes with the model: it would act twice."
         elif lora.mode and lora.mode != mode:
             yield "activated_loras", f"{address} is for the mode {lora.mode!r}, not {mode!r}."

@@ -66,7 +66,7 @@ def describe(path: Path) -> dict[str, Any]:
             "file": f"profiles/{path.parent.name}/{path.name}",
             "model": MODELS[model_type].name,
             "model_type": model_type,
-            "mode": profile.get(CUSTOM, {}).get("svi_mode", "pro"),
+            "mode": profile.get(CUSTOM, {}).get("svi_mode", MODELS[model_type].own),
             "steps": profile["num_inference_steps"],
             "accelerator": _accelerator(path.stem, [lora.accelerator for lora in loras]),
             "passes": number,

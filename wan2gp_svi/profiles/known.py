@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from wan2gp_svi.svi.modes import MODES
-from wan2gp_svi.wangp.names import MODELS, PRO, WAN_2_1, WAN_2_2
+from wan2gp_svi.wangp.names import DANCE, MODELS, MULTITALK, PRO, WAN_2_1, WAN_2_2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,14 @@ _MEEP_2_1 = "DeepBeepMeep/Wan2.1/resolve/main/loras_accelerators/"
 _MEEP_2_2 = "DeepBeepMeep/Wan2.2/resolve/main/"
 _VITA = "vita-video-gen/svi-model/resolve/main/"
 _BOTH_2_2 = (PRO, WAN_2_2)
+_ALL_2_1 = (WAN_2_1, DANCE, MULTITALK)
 _HIGH_2_2 = _MEEP_2_2 + "loras_accelerators/Wan2.2_I2V_A14B_HIGH_"
 _LOW_2_2 = _MEEP_2_2 + "loras_accelerators/Wan2.2_I2V_A14B_LOW_"
 _RANK_64 = "Wan21_I2V_14B_lightx2v_cfg_step_distill_lora_rank64"
 
 _ACCELERATORS = {
-    _MEEP_2_1 + "Wan2.1_I2V_14B_FusionX_LoRA": Lora((WAN_2_1,), accelerator="FusioniX"),
-    _MEEP_2_1 + _RANK_64: Lora((WAN_2_1,), accelerator="lightx2v"),
+    _MEEP_2_1 + "Wan2.1_I2V_14B_FusionX_LoRA": Lora(_ALL_2_1, accelerator="FusioniX"),
+    _MEEP_2_1 + _RANK_64: Lora(_ALL_2_1, accelerator="lightx2v"),
     _HIGH_2_2 + "4steps_lora_rank64_Seko_V1_forKJ": Lora(_BOTH_2_2, accelerator="Lightning"),
     _LOW_2_2 + "4steps_lora_rank64_Seko_V1_forKJ": Lora(_BOTH_2_2, accelerator="Lightning"),
     _HIGH_2_2 + "lightx2v_MoE_distill_lora_rank_64_bf16": Lora(_BOTH_2_2, accelerator="lightx2v"),
@@ -42,7 +43,7 @@ _ACCELERATORS = {
 
 def _model_of(mode: str) -> str:
     """The model type that runs an SVI mode."""
-    return next((name for name, model in MODELS.items() if mode in model.modes), PRO)
+    return next(name for name, model in MODELS.items() if mode in (*model.modes, model.own))
 
 
 def _published() -> dict[str, Lora]:
@@ -87,6 +88,7 @@ NUMBERS = {
     "guidance2_scale": (1, 20),
     "guidance3_scale": (1, 20),
     "guidance_phases": (1, 3),
+    "audio_guidance_scale": (1, 20),
     "model_switch_phase": (1, 2),
     "switch_threshold": (0, 1000),
     "switch_threshold2": (0, 1000),

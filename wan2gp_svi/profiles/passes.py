@@ -1,6 +1,7 @@
 """How long a profile takes: passes through the model for one window.
 
 A step without guidance (scale 1) is one pass, one with guidance two: with the prompt and without.
+Guidance by a sound (SVI-Talk) takes another one, without the sound.
 Where a phase ends depends on the noise level of each step, and so on steps, shift and thresholds.
 """
 
@@ -37,7 +38,8 @@ def passes(profile: Mapping[str, Any]) -> int:
     """Passes through the model that one window takes."""
     scales = [profile.get(key, 1) for key in ("guidance_scale", "guidance2_scale")]
     scales.append(profile.get("guidance3_scale", 1))
+    heard = profile.get("audio_guidance_scale", 1) != 1
     return sum(
-        steps * (1 if scale == 1 else 2)
+        steps * ((1 if scale == 1 else 2) + heard)
         for steps, scale in zip(steps_of_phases(profile), scales, strict=False)
     )

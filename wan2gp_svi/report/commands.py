@@ -15,7 +15,8 @@ from wan2gp_svi.installer import find
 from wan2gp_svi.report import told
 from wan2gp_svi.report.plan import described, table
 from wan2gp_svi.svi import prompts as writing
-from wan2gp_svi.svi.schedule import prompts_for_windows, segments_of
+from wan2gp_svi.svi.modes import MODES, Mode
+from wan2gp_svi.svi.schedule import notes, prompts_for_windows, segments_of
 from wan2gp_svi.svi.vae import VAE_STRIDE
 from wan2gp_svi.svi.windows import LARGEST_SEED, Chain, Size, seeds_in, whole_numbers
 from wan2gp_svi.svi.windows import plan as plan_windows
@@ -28,6 +29,7 @@ _VARIABLE = re.compile(r"\{[^{}\n]+\}")
 
 def plan(args: argparse.Namespace) -> int:
     """Print the plan for `--frames`, as a table or as JSON."""
+    mode = _mode(args)
     if args.overlap < VAE_STRIDE or args.overlap % VAE_STRIDE:
         raise UserError(
             f"An overlap of {args.overlap} frames is not possible: it must be a multiple of"
@@ -36,7 +38,7 @@ def plan(args: argparse.Namespace) -> int:
     if args.anchors < 0:
         raise UserError(f"{args.anchors} anchor images are not possible: use 0 or more.")
     chain = Chain(
-        size=Size(args.window, args.overlap // VAE_STRIDE),
+        size=Size(args.window, args.overlap // VAE_STRIDE, motion_frames=mode.motion_frames),
         fps=args.fps,
         seed=args.seed,
         seeds=_option(
@@ -49,15 +51,30 @@ def plan(args: argparse.Namespace) -> int:
     )
     prompts = _read(args.prompts, _paragraphs(args.wangp)) if args.prompts else [""]
     windows = plan_windows(args.frames, chain, args.exact)
-    texts = prompts_for_windows(prompts, [window.seconds for window in windows])
+    spans = [window.seconds for window in windows]
+    texts = prompts_for_windows(prompts, spans, mode.prompt_repeat)
     segments = [segments_of(*pair) for pair in zip(windows, texts, strict=True)]
     whole = described(args.frames, windows, segments)
-    whole["notes"] = writing.notes(prompts, len(windows))
+    if not mode.has_anchor:
+        for described_window in whole["windows"]:
+            described_window["anchor"] = None
+    whole["notes"] = notes(prompts, len(windows), mode.prompt_repeat)
     if args.json:
         print(json.dumps(whole, indent=1, ensure_ascii=False))
     else:
         print("\n".join(table(whole)))
     return 0
+
+
+def _mode(args: argparse.Namespace) -> Mode:
+    """The SVI mode asked for. Raises UserError for none, and for what it has no use for."""
+    mode = MODES.get(args.mode)
+    if mode is None:
+        raise UserError(f"--mode can be {', '.join(MODES)}, not {args.mode!r}.")
+    pro_only = {"--overlap": args.overlap != VAE_STRIDE, "--anchors": args.anchors}
+    for option in (name for name, given in pro_only.items() if given and mode.motion_frames):
+        raise UserError(f"{option} is for SVI 2 Pro: {mode.name} hands over frames.")
+    return mode
 
 
 def drift(args: argparse.Namespace) -> int:

@@ -120,7 +120,7 @@ def _rows(group: Sequence[dict[str, Any]], long: bool) -> Iterator[tuple[str, ..
         f"{first['first_frame']}-{last['last_frame']}",
         f"{show(first['start_seconds'])}-{show(last['end_seconds'])}",
         seeds,
-        str(first["anchor"] or "start image"),
+        "none" if first["anchor"] is None else str(first["anchor"] or "start image"),
     )
     for words in first["words"]:
         if words["text"]:

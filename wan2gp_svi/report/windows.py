@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.errors import UserError
+from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.video.probe import read_settings
 
 WINDOW, OVERLAP = 81, 5
@@ -70,17 +71,16 @@ def windows_of(video: Path, asked: int | None = None) -> Windows:
     A hand-over file that is damaged, or metadata that say nothing, are passed over.
     """
     settings = _settings(video)
+    overlap = _overlap(settings)
     if asked is not None:
-        if asked < OVERLAP + 4:
-            raise UserError(f"A window of {asked} frames is too short: use {OVERLAP + 4} or more.")
-        overlap = _whole(settings.get("sliding_window_overlap"), OVERLAP, asked - 4)
+        if asked < overlap + 4:
+            raise UserError(f"A window of {asked} frames is too short: use {overlap + 4} or more.")
         return Windows((asked,), asked - overlap, f"windows of {asked} frames, as asked")
     found = _from_handover(video)
     if found is not None:
         return found
     size = _whole(settings.get("sliding_window_size"), 0, 100_000)
-    if size > OVERLAP:
-        overlap = _whole(settings.get("sliding_window_overlap"), OVERLAP, size - 4)
+    if size >= overlap + 4:
         discard = _whole(settings.get("sliding_window_discard_last_frames"), 0, size - overlap - 4)
         return Windows(
             (size - discard,),
@@ -95,6 +95,22 @@ def windows_of(video: Path, asked: int | None = None) -> Windows:
         " are assumed (--window says otherwise)",
         known=False,
     )
+
+
+def _overlap(settings: Mapping[str, Any]) -> int:
+    """Frames of a later window that repeat the one before: the mode's, whatever the page shows.
+
+    1 + 4n for n motion latents of SVI 2 Pro, which is what a video is taken for that says nothing.
+    """
+    custom = settings.get("custom_settings")
+    custom = custom if isinstance(custom, dict) else {}
+    mode = MODES.get(str(custom.get("svi_mode") or "").strip().lower())
+    if mode is not None and mode.motion_frames:
+        return mode.motion_frames
+    shown = _whole(settings.get("sliding_window_overlap"), OVERLAP, 100)
+    if "svi2pro" not in str(settings.get("model_type") or "svi2pro"):
+        return shown
+    return 1 + 4 * max(_whole(custom.get("svi_motion_latents"), shown // 4, 16), 1)
 
 
 def _settings(video: Path) -> dict[str, Any]:

@@ -120,6 +120,7 @@ def tiny_transformer(
     text_dim=64,
     text_len=32,
     dtype=torch.float32,
+    **more,
 ):
     from models.wan.modules.model import WanModel
 
@@ -135,6 +136,7 @@ def tiny_transformer(
         text_dim=text_dim,
         num_heads=heads,
         num_layers=layers,
+        **more,
     )  # head_dim must stay 128 (rope)
     randomise(m, seed)
     m.lock_layers_dtypes(dtype)

@@ -108,8 +108,8 @@ def condition_window(
     """y (20, T, h, w) of a window.
 
     Nothing is encoded twice: an anchor that serves many windows is encoded for the first one.
-    `end` is the picture (3, 1, H, W) that the window is to end on, `amplitude` that of its motion
-    (`scale_motion`); the modes that hand over frames know neither.
+    `end` is the picture (3, 1, H, W) that the window is to end on, which the modes that hand over
+    frames do not know; `amplitude` that of its motion (`scale_motion`).
     """
     if carry.mode.motion_frames:
         video = padded_video(
@@ -119,7 +119,8 @@ def condition_window(
             carry.mode.ref_pad_num,
         )
         known = carry.mode.motion_frames if carry.mode.ref_pad_cfg else 1
-        return condition(encode(video), window.frames, known)
+        latents = scale_motion(encode(video), known_latents(carry, window), amplitude)
+        return condition(latents, window.frames, known)
     latents = anchor(carry, START if window.on_image else window.anchor, encode, picture)
     given = None if window.on_image else motion(carry, window, encode).to(latents)
     known = known_latents(carry, window)

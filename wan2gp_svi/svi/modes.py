@@ -22,6 +22,8 @@ class Mode:
     the reference image: 0 none, -1 all. `ref_pad_cfg` lets the mask cover all motion frames.
     `prompt_repeat` windows share a prompt (0: the first serves them all). `guidance` is the
     authors', as are 50 denoising steps. `files` are its published LoRA files, without the ending.
+    `skeleton`: a video of a skeleton moves the person (pose.py). `sound`: a face speaks what is
+    heard.
     """
 
     name: str
@@ -32,6 +34,13 @@ class Mode:
     prompt_repeat: int = 1
     guidance: float = 5.0
     files: tuple[str, ...] = ()
+    skeleton: bool = False
+    sound: bool = False
+
+    @property
+    def has_anchor(self) -> bool:
+        """Whether a picture holds the look of all windows."""
+        return not self.motion_frames or self.ref_pad_num != 0
 
 
 MODES = {
@@ -80,6 +89,24 @@ MODES = {
         ref_pad_num=-1,
         prompt_repeat=2,
         files=("version-2.0/SVI_Wan2.1-I2V-14B_lora_v2.0",),
+    ),
+    "dance": Mode(
+        "SVI-Dance",
+        wan="2.1",
+        motion_frames=1,
+        ref_pad_num=-1,
+        guidance=2.0,
+        files=("version-1.0/svi-dance",),
+        skeleton=True,
+    ),
+    "talk": Mode(
+        "SVI-Talk",
+        wan="2.1 MultiTalk",
+        motion_frames=1,
+        ref_pad_num=-1,
+        guidance=2.0,
+        files=("version-1.0/svi-talk",),
+        sound=True,
     ),
 }
 PRO = MODES["pro"]

@@ -144,22 +144,6 @@ def split(text: str, paragraphs: bool = True) -> list[str]:
     return ["\n".join(group) for filled, group in groupby(lines, key=bool) if filled]
 
 
-def notes(prompts: Sequence[str], windows: int) -> list[str]:
-    """What is worth knowing about prompts and windows."""
-    notes = []
-    if len(prompts) > windows:
-        unused = len(prompts) - windows
-        notes.append(
-            f"{len(prompts)} prompts for {windows} window{'s' * (windows > 1)}: the last"
-            f" {f'{unused} are' if unused > 1 else 'one is'} not used"
-        )
-    elif len(prompts) < windows and any(prompts):
-        notes.append(f"windows {len(prompts)} to {windows} share prompt {len(prompts)}")
-    if any("[/" in prompt.replace(" ", "") for prompt in prompts):
-        notes.append("WanGP's slash commands, [/...], may change these windows")
-    return notes
-
-
 def parse(prompt: str) -> TimedPrompt:
     """Take a prompt apart into the text for the whole window and its timed parts.
 

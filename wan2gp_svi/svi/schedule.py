@@ -173,6 +173,23 @@ def serving(window: int, prompts: int, repeat: int = 1) -> int:
     return min(window // repeat, prompts - 1) if repeat else 0
 
 
+def notes(prompts: Sequence[str], windows: int, repeat: int = 1) -> list[str]:
+    """What is worth knowing about prompts and windows; `repeat` as in `serving`."""
+    found = []
+    serves = [serving(window, len(prompts), repeat) for window in range(windows)]
+    unused, shared = len(prompts) - 1 - serves[-1], serves.index(serves[-1]) + 1
+    if unused:
+        found.append(
+            f"{len(prompts)} prompts for {windows} window{'s' * (windows > 1)}: the last"
+            f" {f'{unused} are' if unused > 1 else 'one is'} not used"
+        )
+    elif shared < windows and any(prompts):
+        found.append(f"windows {shared} to {windows} share prompt {len(prompts)}")
+    if any("[/" in prompt.replace(" ", "") for prompt in prompts):
+        found.append("WanGP's slash commands, [/...], may change these windows")
+    return found
+
+
 def prompts_for_windows(
     prompts: Sequence[str],
     spans: Sequence[tuple[float, float]],

@@ -30,6 +30,18 @@ def read(path: str | Path) -> tuple[Shape, Iterator[np.ndarray]]:
     or no video in it.
     """
     path = Path(path)
+    container = _opened(path)
+    container.streams.video[0].thread_type = "AUTO"
+    return _shape(container), _frames(container, path.name)
+
+
+def shape(path: str | Path) -> Shape:
+    """The shape of a video alone; raises what `read` does."""
+    with _opened(Path(path)) as container:
+        return _shape(container)
+
+
+def _opened(path: Path) -> av.container.InputContainer:
     if not path.is_file():
         raise UserError(f"There is no video {path}.")
     try:
@@ -39,11 +51,14 @@ def read(path: str | Path) -> tuple[Shape, Iterator[np.ndarray]]:
     if not container.streams.video or not container.streams.video[0].width:
         container.close()
         raise UserError(f"There is no picture in {path.name}.")
+    return container
+
+
+def _shape(container: av.container.InputContainer) -> Shape:
     stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
     fps = float(stream.average_rate or 0) or 16.0
     frames = stream.frames or round((container.duration or 0) / 1_000_000 * fps)
-    return Shape(stream.width, stream.height, fps, frames), _frames(container, path.name)
+    return Shape(stream.width, stream.height, fps, frames)
 
 
 def _frames(container: av.container.InputContainer, name: str) -> Iterator[np.ndarray]:

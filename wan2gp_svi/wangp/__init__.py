@@ -6,7 +6,8 @@
     any2video.py, y is ready            conditioning        pipeline.py: puts SVI's y in its place
     modules/model.py, end of module     attach_model        loras.py, timed_prompts.py
     wgp.py, before it launches          attach_wgp          task.py: a run begins and ends; loop.py:
-                                                            the plan; page.py: settings; queueing.py
+                                                            the plan; page.py: settings; dance.py,
+                                                            talk.py; queueing.py: what is said early
     wgp.py, window_no += 1              window_frames       run.py: how long this window is
     wgp.py, metadata is ready           window_saved        continuing.py: what to remember of it
 
@@ -68,16 +69,19 @@ def attach_wgp(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
     if _hooks_fit(hooks):
         from wan2gp_svi.wangp import (
             continuing,
+            dance,
             enabling,
             loop,
             page,
             phases,
             queueing,
             streaming,
+            talk,
             task,
         )
 
-        for module in (task, loop, page, continuing, phases, streaming, queueing, enabling):
+        parts = (task, loop, page, continuing, phases, streaming, queueing, enabling, dance, talk)
+        for module in parts:
             module.attach(namespace)
 
 

@@ -10,9 +10,11 @@ from typing import Any
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.files import write
 from wan2gp_svi.svi.handover_file import load, path_beside
+from wan2gp_svi.video.frames import shape
 from wan2gp_svi.video.probe import read_settings
 from wan2gp_svi.wangp.continuing import handover_at
-from wan2gp_svi.wangp.redo import redo_settings
+from wan2gp_svi.wangp.redo import planned_by, redo_settings, told_by
+from wan2gp_svi.wangp.settings import ours, read_mode
 
 
 def redo(args: argparse.Namespace) -> int:
@@ -20,16 +22,21 @@ def redo(args: argparse.Namespace) -> int:
     video = Path(args.video).absolute()
     if not video.is_file():
         raise UserError(f"There is no video {video}.")
-    last = load(path_beside(video))
-    metadata = _settings(video)
-    settings = redo_settings(video, last, metadata, args.window, args.seed, args.prompt)
+    metadata, last = read_settings(video) or {}, None
+    if read_mode(ours(metadata.get("custom_settings"))):  # it hands over frames: the video has them
+        found = shape(video)
+        made = planned_by(_checked(metadata, video), found.frames, found.fps)
+    else:
+        last = load(path_beside(video))
+        made = told_by(last, _checked(metadata, video))
+    settings = redo_settings(video, made, metadata, args.window, args.seed, args.prompt)
     target = (
         Path(args.out) if args.out else video.with_name(f"{video.stem} {args.window} again.json")
     )
     text = json.dumps(settings, indent=1, ensure_ascii=False)
     write(target, lambda part: part.write_text(text, encoding="utf-8"))
     kept = int(settings["keep_frames_video_source"])
-    if handover_at(last, kept, [video.parent]).frames != kept:
+    if last is not None and handover_at(last, kept, [video.parent]).frames != kept:
         print(
             f"The hand-over file of window {args.window - 1} is not in {video.parent}: the end of"
             " that window will be encoded again, which is not as good."
@@ -38,7 +45,7 @@ def redo(args: argparse.Namespace) -> int:
         f"Window {args.window} again, after frame {kept} of {video.name}:\n"
         f'  python wgp.py --process "{target}"\n'
         "or load that file on WanGP's page as settings, and press Generate. The result is a new"
-        f" video; the old one stays.{_later(args.window, last.windows)}"
+        f" video; the old one stays.{_later(args.window, len(made.ends))}"
     )
     return 0
 
@@ -56,8 +63,7 @@ def _later(window: int, windows: int) -> str:
     )
 
 
-def _settings(video: Path) -> dict[str, Any]:
-    settings = read_settings(video)
-    if settings is None or "model_type" not in settings:
+def _checked(settings: dict[str, Any], video: Path) -> dict[str, Any]:
+    if "model_type" not in settings:
         raise UserError(f"{video.name} holds no settings of WanGP.")
     return settings

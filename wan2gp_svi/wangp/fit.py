@@ -59,6 +59,13 @@ NEEDED = (
     Needed(WGP, "compute_sliding_window_no", absent="may go: build_default_window_plan plans"),
     Needed(WGP, "build_frame_scheduler", ("prompts",), absent="before 12.10: no slash commands"),
     Needed(WGP, "preprocess_video"),
+    Needed(
+        WGP,
+        "preprocess_video_with_mask",
+        ("input_video_path", "max_frames", "start_frame"),
+        absent="in a host without control videos",
+    ),
+    Needed(WGP, "get_lora_dir", wrapped=False),
     Needed(WGP, "save_video", absent="in a host that writes videos its own way"),
     Needed(
         WGP,

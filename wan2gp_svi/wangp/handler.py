@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from wan2gp_svi.svi.modes import MODES
-from wan2gp_svi.wangp.names import MODELS, PARENT, PRO, modes_of
+from wan2gp_svi.wangp.names import DANCE, MODELS, PARENT, PRO, modes_of
 from wan2gp_svi.wangp.settings import CONTROLS, HELP, MODE_CONTROL
 from wan2gp_svi.wangp.wrapping import arguments, wrap
 
@@ -73,6 +73,17 @@ VIDEO_TO_VIDEO = (
 """What i2v_2_2 offers and WanGP's own SVI 2 Pro does not: a control video that steers it."""
 V2V_DEFAULTS = ("denoising_strength", "masking_strength")
 """Settings of it that i2v_2_2 proposes values for."""
+
+SKELETONS: dict[str, Any] = {
+    "guide_preprocessing": {
+        "selection": ["PV", "V"],
+        "labels": {"PV": "Pose of the person in it", "V": "A skeleton, as it is"},
+        "label": "Control Video",
+    },
+    # Each window is handed the control video from its own first frame on.
+    "extract_guide_from_window_start": True,
+}
+"""What SVI-Dance offers and Wan 2.1 Image2video does not."""
 
 NO_PROFILES = ("profiles_dir", "profile_dirs", "settings_dir")
 
@@ -140,6 +151,10 @@ def _model_def(method: Callable[..., dict], *args: Any, **kwargs: Any) -> dict:
         control = {name: parent[name] for name in VIDEO_TO_VIDEO if name in parent}
         folders = _profile_folders(PRO, given, found)
         return {**found, **control, **MODEL_DEF, "profiles_dir": folders}
+    if given["model_def"].get("svi_mode") == MODELS[DANCE].own:
+        folders = _profile_folders(DANCE, given, found)
+        settings = [*found.get("custom_settings", []), CONTROLS[0]]
+        return {**found, **SKELETONS, "custom_settings": settings, "profiles_dir": folders}
     if modes_of(base_type):
         return {**found, **_modes(base_type, given, found)}
     return found

@@ -59,7 +59,12 @@ def _scheduled_plan(original: Callable[..., tuple], *args, **kwargs) -> tuple:
             "SVI: [/new_shot] would start a window from nothing, and SVI always goes on from the"
             " window before: take it out, and give that window an anchor image of its own."
         )
-    if any(re.search(r"\[\s*/[^\]]*\bduration\b", prompt) for prompt in prompts):
+    if run.mode.motion_frames and any(_asks("overlap", prompt) for prompt in prompts):
+        return scheduler, (
+            f"SVI: [/overlap] is for SVI 2 Pro: {run.mode.name} always sees"
+            f" {run.chain.size.overlap} frames of the window before. Take it out."
+        )
+    if any(_asks("duration", prompt) for prompt in prompts):
         run.sizes = [_size_for(run, number, window) for number, window in enumerate(windows, 1)]
     else:  # the plan holds; commands such as /overlap act on their windows
         count = max(len(run.planned), len(prompts))
@@ -84,6 +89,11 @@ def _scheduled_plan(original: Callable[..., tuple], *args, **kwargs) -> tuple:
         "predicted_total_frames": sum(window["output_frames"] for window in windows),
     }
     return scheduler, None
+
+
+def _asks(command: str, prompt: str) -> bool:
+    """Whether a prompt has this slash command."""
+    return re.search(rf"\[\s*/[^\]]*\b{command}\b", prompt) is not None
 
 
 def _motion(window: Mapping[str, Any], size: Size) -> int:

@@ -21,6 +21,7 @@ from wan2gp_svi.wangp.run import current
 from wan2gp_svi.wangp.wrapping import wrap
 
 StateDict = dict[str, torch.Tensor]
+_ADAPTER = ("dwpose_embedding", "randomref_embedding")
 _IMAGE = ("cross_attn.k_img", "cross_attn.v_img", "cross_attn.norm_k_img", "img_emb.")
 
 
@@ -65,6 +66,9 @@ def renamed(sd: StateDict, modules: Collection[str]) -> StateDict:
     """
     path, metadata = _origin(sd)
     where = path.name if path else "this LoRA"
+    run = current()
+    if run is not None and run.mode.skeleton:  # its file holds the pose adapter, too (dance.py)
+        sd = {name: sd[name] for name in sd if not any(part in name for part in _ADAPTER)}
     shapes = {name: tuple(tensor.shape) for name, tensor in sd.items()}
     alphas = {name: _number(name, sd[name]) for name in sd if name.endswith(".alpha")}
     config = keys.adapter_config(sd, metadata, path)

@@ -8,6 +8,10 @@ from wan2gp_svi.svi.modes import MODES
 
 PRO, WAN_2_1, WAN_2_2 = "i2v_2_2_svi2pro", "i2v", "i2v_2_2"
 """Model types: SVI 2.0 Pro, Wan 2.1 and Wan 2.2 Image2video 14B."""
+MULTITALK = "multitalk"
+"""Model type: Wan 2.1 Image2video with the MultiTalk module."""
+DANCE = "i2v_svi_dance"
+"""The model of SVI-Dance: a definition of ours (profiles/finetunes/) of the type `WAN_2_1`."""
 PARENT = WAN_2_2
 """The type that SVI 2.0 Pro is in all that is not special about it."""
 PREFIX = "svi_"
@@ -23,28 +27,36 @@ OLD_KEY = "svi"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A WanGP model type that runs SVI.
+    """A WanGP model that runs SVI.
 
     `name` is the page's; `modes` are those of svi/modes.py that it can be put into, none where SVI
-    is all that it does; `has_low_noise`: a second transformer takes the low noise (Wan 2.2);
-    `folder`, under WanGP's profiles/, holds the profiles that its dropdown lists.
+    is all that it does: then `own` is its mode, whose LoRA comes with it. `has_low_noise`: a
+    second transformer takes the low noise (Wan 2.2); `folder`, under WanGP's profiles/, holds the
+    profiles that its dropdown lists.
     """
 
     name: str
     modes: tuple[str, ...]
     has_low_noise: bool
     folder: str
+    own: str = ""
 
 
 def _modes(wan: str) -> tuple[str, ...]:
     """The modes of a version of Wan that hand over frames."""
-    return tuple(name for name, mode in MODES.items() if mode.wan == wan and mode.motion_frames)
+    return tuple(
+        name
+        for name, mode in MODES.items()
+        if mode.wan == wan and mode.motion_frames and not mode.skeleton
+    )
 
 
 MODELS = {
-    PRO: Model("Wan2.2 SVI 2 Pro", (), True, "svi_2_pro"),
+    PRO: Model("Wan2.2 SVI 2 Pro", (), True, "svi_2_pro", own="pro"),
     WAN_2_1: Model("Wan2.1 Image2video 14B", _modes("2.1"), False, "svi_wan_2_1"),
     WAN_2_2: Model("Wan2.2 Image2video 14B", _modes("2.2"), True, "svi_wan_2_2"),
+    MULTITALK: Model("Wan2.1 Multitalk 480p", _modes("2.1 MultiTalk"), False, "svi_talk"),
+    DANCE: Model("Wan2.1 SVI Dance 480p", (), False, "svi_dance", own="dance"),
 }
 FOLDERS = {model.folder: model_type for model_type, model in MODELS.items()}
 """The model type of each folder of profiles."""

@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.handler import paragraphs
 from wan2gp_svi.wangp.names import FOLDERS, OLD_KEY, PREFIX
 from wan2gp_svi.wangp.run import Run, current
-from wan2gp_svi.wangp.settings import ours
+from wan2gp_svi.wangp.settings import ours, read_mode
 from wan2gp_svi.wangp.wrapping import wrap
 
 _form = threading.local()
@@ -69,6 +70,9 @@ def _custom_settings(original: Callable[..., tuple], model_def, inputs, *args, *
     found, error = original(model_def, inputs, *args, **kwargs)
     if error is None and _may_be_svi(model_def):
         found = {**ours(before), **(found or {})} or None
+    elif read_mode(before if isinstance(before, Mapping) else None):
+        name = (model_def or {}).get("name") or "this model"
+        say(f"{name} runs no SVI mode, and {read_mode(before)!r} was asked for: SVI is off")
     return found, error
 
 
@@ -144,4 +148,4 @@ def _settings_kept(
 
 def _may_be_svi(model_def: Mapping[str, Any] | None) -> bool:
     """Whether a model has settings of ours (handler.py gives them to it)."""
-    return bool(model_def and (model_def.get("svi2pro") or model_def.get("svi_modes")))
+    return bool(model_def and any(map(model_def.get, ("svi2pro", "svi_modes", "svi_mode"))))

@@ -10,7 +10,7 @@ WanGP does to keep the peak of memory low.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,7 @@ from wan2gp_svi.svi.carry import (
 from wan2gp_svi.svi.schedule import Segment, timetable
 from wan2gp_svi.svi.vae import CHANNELS, MASK_CHANNELS, floor_frames, latents_of
 from wan2gp_svi.svi.windows import Window
-from wan2gp_svi.wangp import loras, progress
+from wan2gp_svi.wangp import dance, loras, progress
 from wan2gp_svi.wangp.console import say, say_once
 from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.timed_prompts import timed
@@ -41,13 +41,15 @@ from wan2gp_svi.wangp.wrapping import wrap
 
 @dataclass
 class Active:
-    """The window that a pipeline is generating, with the y that `hand_out_y` hands out.
+    """The window that a pipeline is generating, with the y that `hand_out_y` hands out and, in
+    SVI-Dance, the tokens of its skeleton.
 
     From then on WanGP's calls of the encoder are about something else: its control video.
     """
 
     window: Window
     y: Tensor | None = None
+    tokens: Tensor | None = None
     handed_out: bool = False
 
 
@@ -107,6 +109,8 @@ def _window(original: Callable[..., Any], pipeline: Any, run: Run, kwargs: dict[
         "motion_amplitude": 1.0,
         "image_end": None,
     }
+    if run.mode.skeleton:
+        changed["input_frames"] = None
     for name in ("prefix_video", "motion_amplitude"):
         if name not in kwargs:
             del changed[name]
@@ -215,6 +219,7 @@ def _conditioned(
     real, own = vae.encode, vars(vae).get("encode")
     active = Active(window)
     end, amplitude = kwargs.get("image_end"), kwargs.get("motion_amplitude") or 1.0
+    skeleton = kwargs.get("input_frames")
 
     def encode(videos, tile_size=0, *args, **kwargs):
         def encode_one(video: Tensor) -> Tensor:
@@ -228,6 +233,8 @@ def _conditioned(
             active.y = condition_window(
                 run.carry, window, encode_one, picture, shown_last, amplitude
             )
+            if run.mode.skeleton:
+                active.tokens = dance.tokens(pipeline, run, skeleton, window.frames)
         like = active.y
         return [
             like.new_zeros(CHANNELS, latents_of(video.shape[1]), *like.shape[2:])
@@ -236,8 +243,10 @@ def _conditioned(
 
     vae.encode = encode
     pipeline._svi_active = active
+    adding = dance.added(pipeline.model, lambda: active.tokens)
     try:
-        yield active
+        with adding if run.mode.skeleton else nullcontext():
+            yield active
     finally:
         if own is None:
             del vae.encode  # the class's is back
@@ -272,6 +281,8 @@ def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
     total = number - window.number + max(len(run.sizes), window.number)
     handover = run.carry.handover
     anchor = f"anchor {window.anchor}" if window.anchor else "the start image as anchor"
+    if not run.mode.has_anchor:
+        anchor = "no anchor"
     if not window.anchor and handover is not None and handover.anchor is not None:
         anchor = "the anchor as before"
     hand_over = "no hand-over"

@@ -15,7 +15,8 @@ from typing import Any
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.modes import Mode
-from wan2gp_svi.svi.prompts import notes, parse
+from wan2gp_svi.svi.prompts import parse
+from wan2gp_svi.svi.schedule import notes
 from wan2gp_svi.svi.windows import layout
 from wan2gp_svi.wangp import task
 from wan2gp_svi.wangp.console import heard, say
@@ -85,7 +86,7 @@ def remarks(run: Run) -> list[str]:
     used = {window.anchor for window in layout(run.sizes, run.chain)}
     used |= {1} if run.starts_on_anchor else set()
     idle = [number for number in range(1, run.chain.anchors + 1) if number not in used]
-    found = notes(run.written, len(run.windows))
+    found = notes(run.written, len(run.windows), run.mode.prompt_repeat)
     if idle:
         images = "image " + ", ".join(map(str, idle)) + (" serve" if idle[1:] else " serves")
         found.append(

@@ -2,30 +2,131 @@
 
 What WanGP is told is to continue the video from where the window before ends (its control "Truncate
 Video beyond this number of frames"). The bridge then finds that window's hand-over file and goes on
-from its latents (wangp/continuing.py); without it, the end of that part is encoded again.
+from its latents (wangp/continuing.py); without it, the end of that part is encoded again. The modes
+that hand over frames have no such file: there the plan is made again from the video's settings.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.handover import HandOver
-from wan2gp_svi.svi.prompts import until
-from wan2gp_svi.svi.schedule import prompts_for_windows, segments_of
-from wan2gp_svi.svi.windows import Chain, Size, Window, plan
+from wan2gp_svi.svi.modes import MODES
+from wan2gp_svi.svi.prompts import split, until
+from wan2gp_svi.svi.schedule import prompts_for_windows, segments_of, serving
+from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
+from wan2gp_svi.svi.windows import Chain, Size, Window, layout, plan, sizes
 from wan2gp_svi.wangp.names import OLD_KEY
-from wan2gp_svi.wangp.settings import ours
+from wan2gp_svi.wangp.settings import ours, read, read_mode
 
 OLD = (OLD_KEY, "window_no", "image_start", "image_end", "image_refs", "video_guide", "video_mask")
 """What belongs to the video that was made and not to the next one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How a video was made.
+
+    `ends` are its frames after each window, `size` is what a full window generates. `seeds` is
+    "new", "same" or "list", then `seeds_used` are those of its last windows; `seed` is what WanGP
+    is told, -1 where the hand-over file has it. `prompts` has one for each window, or is empty
+    where they are not known. `custom` are settings of ours that the metadata may lack.
+    """
+
+    ends: tuple[int, ...]
+    fps: float
+    size: Size
+    seeds: str = "list"
+    seeds_used: tuple[int, ...] = ()
+    prompts: tuple[str, ...] = ()
+    seed: int = -1
+    custom: Mapping[str, Any] = field(default_factory=dict)
+
+
+def told_by(last: HandOver, metadata: Mapping[str, Any]) -> Made:
+    """How a video was made, by its hand-over file. Raises UserError where that does not say all."""
+    if len(last.window_ends) != last.windows:
+        raise UserError(
+            "The video's hand-over file does not say where all its windows end (a part of it was"
+            " made without one): continue the video on WanGP's page, truncated where you want."
+        )
+    return Made(
+        last.window_ends,
+        last.fps,
+        Size(last.window_frames, last.motion_latents, _discard(metadata)),
+        last.seeds,
+        last.seeds_used,
+        last.prompts if len(last.prompts) == last.windows else (),
+        custom={
+            "svi_motion_latents": last.motion_latents,
+            "svi_anchor_strength": last.anchor_strength,
+            "svi_motion_strength": last.motion_strength,
+        },
+    )
+
+
+def planned_by(metadata: Mapping[str, Any], frames: int, fps: float) -> Made:
+    """How a video of `frames` frames was made in a mode that hands over frames: by its settings.
+
+    Raises UserError where they do not tell: after commands in its prompts, for a video that goes on
+    from another one, and for one of another length.
+    """
+    name = read_mode(ours(metadata.get("custom_settings")))
+    if name not in MODES:
+        raise UserError(f"The video was made in {name!r}, which is no SVI mode.")
+    mode, settings = MODES[name], read(ours(metadata.get("custom_settings")))
+    by_hand = "continue it on WanGP's page, truncated where you want"
+    text, how = str(metadata.get("prompt") or ""), metadata.get("multi_prompts_gen_type")
+    if set(str(metadata.get("image_prompt_type") or "")) & set("VL"):
+        raise UserError(f"The video goes on from another one, and {mode.name} keeps no file that"
+                        f" tells its windows: {by_hand}.")  # fmt: skip
+    if "[/" in text.replace(" ", ""):
+        raise UserError(f"Commands in the prompts ([/...]) have changed its windows: {by_hand}.")
+    try:
+        size = Size(
+            floor_frames(int(metadata["sliding_window_size"])),
+            discard=_discard(metadata) // VAE_STRIDE * VAE_STRIDE,
+            motion_frames=mode.motion_frames,
+        )
+        asked, seed = int(metadata["video_length"]), int(metadata["seed"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            "The video's settings do not say how long it and its windows are."
+        ) from None
+    chain = Chain(size, fps, seed, settings.seeds)
+    if not isinstance(settings.seeds, str):  # a task's later videos: the list moved with the seed
+        moved = (one + seed - settings.seeds[0] for one in settings.seeds)
+        chain = replace(chain, seeds=tuple(moved))
+    parts = sizes(asked, chain, settings.exact)
+    while layout(parts, chain)[-1].stop < frames:  # asked for while it ran
+        parts.append(size)
+    windows = [window for window in layout(parts, chain) if window.stop <= frames]
+    if not windows or windows[-1].stop != frames:
+        raise UserError(f"The video has {frames} frames, and its settings make no window end there:"
+                        f" {by_hand}.")  # fmt: skip
+    prompts = [text] if how in (2, "FG") else split(text, "P" in str(how))
+    serves = [serving(k, len(prompts), mode.prompt_repeat) for k in range(len(windows))]
+    return Made(
+        tuple(window.stop for window in windows),
+        fps,
+        size,
+        seeds_used=tuple(window.seed for window in windows),
+        prompts=tuple(prompts[k] for k in serves) if prompts else (),
+        seed=seed,
+    )
+
+
+def _discard(metadata: Mapping[str, Any]) -> int:
+    return int(metadata.get("sliding_window_discard_last_frames") or 0)
+
+
 def redo_settings(
     video: Path,
-    last: HandOver,
+    made: Made,
     metadata: dict[str, Any],
     window: int,
     seed: int | None,
@@ -36,37 +137,26 @@ def redo_settings(
     Raises UserError for a window that cannot be made again, and for a timed prompt with a mistake
     or with a time that this window does not have.
     """
-    ends = last.window_ends
-    if len(ends) != last.windows:
-        raise UserError(
-            "The video's hand-over file does not say where all its windows end (a part of it was"
-            " made without one): continue the video on WanGP's page, truncated where you want."
-        )
-    if not 2 <= window <= last.windows:
-        ask = "make the video anew with another seed" if window == 1 else f"it has {last.windows}"
+    ends = made.ends
+    if not 2 <= window <= len(ends):
+        ask = "make the video anew with another seed" if window == 1 else f"it has {len(ends)}"
         raise UserError(f"Window {window} of {video.name} cannot be made again: {ask}.")
     settings = {name: value for name, value in metadata.items() if name not in OLD}
     letters = str(settings.get("video_prompt_type") or "")
-    custom = {
-        "svi_motion_latents": last.motion_latents,
-        "svi_anchor_strength": last.anchor_strength,
-        "svi_motion_strength": last.motion_strength,
-        **ours(settings.get("custom_settings")),
-    }
+    custom = {**made.custom, **ours(settings.get("custom_settings"))}
     custom.pop("svi_anchor_schedule", None)  # of the images that served then
     if seed is not None:
         custom["svi_seeds"] = str(seed)
-    elif last.seeds == "list":  # the list was the old run's: this window's entry of it
-        custom["svi_seeds"] = str(last.seeds_used[window - 1 - last.windows])
+    elif made.seeds == "list":  # the list was the old run's: this window's entry of it
+        custom["svi_seeds"] = str(made.seeds_used[window - 1 - len(ends)])
     else:
-        custom["svi_seeds"] = last.seeds
-    if prompt is None and len(last.prompts) == last.windows:
-        end, length = ends[window - 1] / last.fps, (ends[window - 1] - ends[window - 2]) / last.fps
-        prompt = until(last.prompts[window - 1], end, length)
+        custom["svi_seeds"] = made.seeds
+    if prompt is None and made.prompts:
+        end, length = ends[window - 1] / made.fps, (ends[window - 1] - ends[window - 2]) / made.fps
+        prompt = until(made.prompts[window - 1], end, length)
     added = ends[window - 1] - ends[window - 2]
-    discard = int(settings.get("sliding_window_discard_last_frames") or 0)
-    full = Size(last.window_frames, last.motion_latents, discard)
-    size = full.frames
+    full = made.size
+    size, discard = full.frames, full.discard
     if added > full.adds:  # it fitted one window by itself, which then discards nothing
         discard = 0
     elif discard:
@@ -79,7 +169,7 @@ def redo_settings(
         video_length=1 + added,  # the source's last frame counts
         sliding_window_size=size,
         sliding_window_discard_last_frames=discard,
-        seed=-1,
+        seed=made.seed,
         repeat_generation=1,
         custom_settings=custom,
     )
@@ -87,7 +177,7 @@ def redo_settings(
         settings["prompt"] = prompt
         chain = Chain(
             replace(full, frames=size, discard=discard),
-            last.fps,
+            made.fps,
             source_frames=ends[window - 2],
             windows_before=window - 1,
         )

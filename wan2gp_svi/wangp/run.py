@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -53,6 +54,9 @@ class Run:
     custom         our settings as they were given, for the video's metadata
     asked          WanGP's settings that it was told other values of, for the same
     switch_phase   the guidance phase after which the low-noise model takes over
+    source_path    the video that is continued
+    pose_files     LoRA files, one of which holds the pose adapter (SVI-Dance)
+    skeleton_frames   of the skeleton video, at the run's rate
 
     Where it stands:
     sizes          of the windows, as commands in the prompts have changed them; windows asked for
@@ -83,6 +87,9 @@ class Run:
     custom: Mapping[str, Any] = field(default_factory=dict)
     asked: Mapping[str, Any] = field(default_factory=dict)
     switch_phase: int | None = None
+    source_path: str | None = None
+    pose_files: list[Path] = field(default_factory=list)
+    skeleton_frames: int = 0
 
     sizes: list[Size] = field(default_factory=list)
     first_seed: int | None = None

@@ -25,7 +25,7 @@ from wan2gp_svi.svi.prompts import TimedPrompt
 from wan2gp_svi.svi.schedule import segments_of, timetable
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Chain, Size, check, layout, sizes
-from wan2gp_svi.wangp import continuing, fit, progress, streaming
+from wan2gp_svi.wangp import continuing, dance, fit, progress, streaming, talk
 from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.names import modes_of
 from wan2gp_svi.wangp.run import Run, set_current
@@ -104,6 +104,8 @@ def mode_of(model_def: Mapping[str, Any], base_type: str, given: Mapping[str, An
     """
     if model_def.get("svi2pro"):
         return PRO
+    if model_def.get("svi_mode") in MODES:
+        return MODES[model_def["svi_mode"]]
     name = read_mode(custom_settings(given))
     if name and name not in modes_of(base_type):
         fitting = ", ".join(modes_of(base_type)) or "none"
@@ -120,7 +122,7 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
     Raises `UserError` for what cannot be generated, before a model is loaded.
     """
     settings = read(custom_settings(given))
-    _warn(given, mode)
+    _warn(given, settings, mode)
     size = _size(given, settings, mode)
     path = _source_path(wgp, given)
     _check_start(given, mode, path)
@@ -129,7 +131,9 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
     carry = Carry(
         chain, mode, settings.anchor_strength, settings.motion_strength, handover=handover
     )
-    planned = sizes(int(given["video_length"]), chain, settings.exact)
+    asked = _asked(wgp, given, chain, mode)
+    # The last words must not be cut off to spare a window.
+    planned = sizes(asked, chain, settings.exact or mode.sound)
     told: dict[str, Any] = {
         "video_length": _told_length(planned, chain),
         "sliding_window_size": size.frames - size.discard,
@@ -149,17 +153,27 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
         custom=ours(custom_settings(given)),
         asked={name: given[name] for name in told},
         switch_phase=given.get("model_switch_phase"),
+        source_path=path,
     )
     if handover is not None and given["seed"] in (-1, None):
         told["seed"] = handover.base_seed
     elif path is None and not isinstance(settings.seeds, str):
         told["seed"] = settings.seeds[0]  # the video is named after the seed that made it
     _obey_commands(wgp, given, run, told)
+    if mode.skeleton:
+        dance.begin(wgp, run, given)
     times = times_of(run)
     _announce(run, given["video_length"])
     for line in times:
         say(line)
     return run, told
+
+
+def _asked(wgp: WGP, given: Mapping[str, Any], chain: Chain, mode: Mode) -> int:
+    """The frames that are asked for: no more than what moves the person lasts."""
+    if mode.skeleton:
+        return dance.length(wgp, given, chain)
+    return talk.length(given, chain) if mode.sound else int(given["video_length"])
 
 
 def _check_start(given: Mapping[str, Any], mode: Mode, path: str | None) -> None:
@@ -225,13 +239,23 @@ def _obey_commands(wgp: WGP, given: Mapping[str, Any], run: Run, told: Mapping[s
         raise UserError(str(error).removeprefix("SVI: "))
 
 
-def _warn(given: Mapping[str, Any], mode: Mode) -> None:
+def _warn(given: Mapping[str, Any], settings: Settings, mode: Mode) -> None:
     """Say what of a task a mode that hands over frames cannot use, or seems to lack."""
     if not mode.motion_frames:
         return
     if _ends(given):
         say(f"{mode.name} knows no end image: it is left out")
-    if not any("svi" in str(lora).lower() for lora in given["activated_loras"] or []):
+    if mode.sound and int(given["sliding_window_discard_last_frames"] or 0) >= VAE_STRIDE:
+        say(f"{mode.name} discards no frames: Discard Last Frames is left out")
+    of_pro = ("anchor_strength", "motion_latents", "motion_strength", "anchor_schedule")
+    usual = Settings()
+    unused = [f"svi_{name}" for name in of_pro if getattr(settings, name) != getattr(usual, name)]
+    if unused:
+        say(f"{mode.name} has no use for {', '.join(unused)}: left out")
+    with_model = mode.skeleton  # its LoRA comes with the model
+    if not with_model and not any(
+        "svi" in str(lora).lower() for lora in given["activated_loras"] or []
+    ):
         say(
             f"{mode.name} is on, but no LoRA has SVI in its name: apply one of its profiles,"
             " or the profile SVI Off"
@@ -246,10 +270,12 @@ def _ends(given: Mapping[str, Any]) -> bool:
 def _size(given: Mapping[str, Any], settings: Settings, mode: Mode) -> Size:
     """What a full window generates."""
     discard = int(given["sliding_window_discard_last_frames"] or 0) // VAE_STRIDE * VAE_STRIDE
+    if mode.sound or (_ends(given) and not mode.motion_frames):
+        discard = 0  # each window hears all its frames; an end image is what it ends on
     return Size(
         floor_frames(int(given["sliding_window_size"] or 81)),
         settings.motion_latents,
-        0 if _ends(given) else discard,  # an end image is what a window ends on
+        discard,
         mode.motion_frames,
     )
 

@@ -14,6 +14,7 @@ A scenario is {"name", "set": {setting: value, ...}} and, all optional,
     "list"       model types whose dropdown is to be listed
     "fake"       true: no transformer, no VAE; frames are counted, not looked at
     "half"       true: the VAE runs in 16 bits, WanGP's default (else in 32)
+    "tokens"     true: the patches that each pass begins with are recorded, and what they came from
     "api"        true: through WanGP's Python API instead of its command line (10.987 on)
     "full"       true: the disk is full whenever a video has just been written (root, Linux)
 Results: OUT/results.json, and OUT/<name>.npz with y, noise, latents, frames of each window.
@@ -29,6 +30,7 @@ import resource
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +65,12 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     """Stands in for the handler's: a tiny pipeline, with a recorder around its generate()."""
     text_only = not model_def.get("i2v_class")
     kind = {"model_type": "t2v", "in_dim": 16} if text_only else {}
-    if base_model_type == "i2v":
+    if base_model_type in ("i2v", "multitalk"):
         kind = {"model_type": "i2v", "two_models": False}
+    if base_model_type == "multitalk":
+        kind["multitalk_output_dim"] = 768
     pipe = tiny.tiny_any2v(model_def, **kind)
-    if base_model_type == "i2v":
+    if base_model_type in ("i2v", "multitalk"):
         pipe.clip = Clip()
     if scenario.get("half"):
         pipe.VAE_dtype = pipe.vae.dtype = torch.float16
@@ -79,6 +83,8 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     show_colour_reference(pipe)
     record_texts(pipe)
     time_transformer(pipe)
+    if scenario.get("tokens"):
+        record_patches(pipe)
     if scenario.get("fake"):
         make_fake(pipe)
     modules = {"transformer": pipe.model, "vae": pipe.vae.model}
@@ -89,13 +95,18 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     def generate(*a, **k):
         pipe.encoded, pipe.encodings, pipe.seen, pipe.reference = [], [], [], None
         pipe.texts, pipe.in_transformer = [], 0.0
+        pipe.plain, pipe.patched = [], []
         extra = scenario.get("extra", {}).get(str(k.get("window_no")), 0)
         gen["extra_windows"] = gen.get("extra_windows", 0) + extra
         result = recorded(*a, **k)
+        heard = k.get("audio_proj")
+        pipe.recorder.windows[-1]["heard"] = [] if heard is None else heard
         pipe.recorder.windows[-1]["encoded"] = pipe.encoded
         pipe.recorder.windows[-1]["encodings"] = pipe.encodings
         pipe.recorder.windows[-1]["seen"] = pipe.seen
         pipe.recorder.windows[-1]["text"] = pipe.texts
+        pipe.recorder.windows[-1]["plain"] = pipe.plain
+        pipe.recorder.windows[-1]["patched"] = pipe.patched
         pipe.recorder.windows[-1]["transformer"] = round(pipe.in_transformer, 4)
         pipe.recorder.windows[-1]["reference"] = pipe.reference
         pipe.recorder.windows[-1]["loras"] = getattr(pipe.model, "_loras_scaling", {})
@@ -107,6 +118,30 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
 
     pipe.generate = generate
     return pipe, modules
+
+
+def numbered_sound():
+    """In the place of MultiTalk's wav2vec: what it makes of a frame's sound is that frame's number.
+
+    But for its first value, which is how loud it is.
+    """
+    # What reads texts aloud and what cleans voices need packages of their own, and do not matter.
+    names = {"kokoro": "KPipeline", "extract_vocals": "get_vocals", "audio_separator": ""}
+    for module, name in names.items():
+        sys.modules[f"preprocessing.{module}"] = types.SimpleNamespace(**{name or "none": None})
+    from models.wan.multitalk import multitalk
+
+    def embedding(speech, extractor, encoder, sr=16000, device="cpu", fps=25):
+        count = int(len(speech) / sr * fps)
+        found = torch.arange(count).float().view(-1, 1, 1).repeat(1, 12, 768)
+        for frame in range(count):
+            part = speech[int(frame * sr / fps) : int((frame + 1) * sr / fps)]
+            found[frame, :, 0] = float(np.abs(part).mean())
+        return found
+
+    multitalk.get_embedding = embedding
+    multitalk.custom_init = lambda *a: (None, None)
+    multitalk.fl.locate_folder = lambda *a, **k: ""
 
 
 class Clip:
@@ -134,6 +169,16 @@ def time_transformer(pipe):
         if model is not None:
             model.register_forward_pre_hook(before)
             model.register_forward_hook(after)
+
+
+def record_patches(pipe):
+    """In each pass: what the patch embedding makes, and what the first block is given."""
+    pipe.model.patch_embedding.register_forward_hook(
+        lambda module, given, made: pipe.plain.append(made[0].clone())
+    )
+    pipe.model.blocks[0].register_forward_pre_hook(
+        lambda module, given: pipe.patched.append(given[0][0].clone())
+    )
 
 
 def record_texts(pipe):
@@ -316,6 +361,8 @@ def full_disk(folder):
         (folder / name).write_bytes(content)
 
 
+if any(scenario.get("model") == "multitalk" for scenario in scenarios):
+    numbered_sound()
 made = {}
 results = []
 for scenario in scenarios:
@@ -382,6 +429,11 @@ for scenario in scenarios:
         for i, encoding in enumerate(window.get("encodings", [])):
             arrays[f"encoding{k}_{i}"] = encoding.numpy()
             arrays[f"seen{k}_{i}"] = window["seen"][i].numpy()
+        for i, part in enumerate(window.get("heard", [])):
+            arrays[f"heard{k}_{i}"] = part[..., :2].numpy()
+        for name in ("plain", "patched"):
+            for i, patches in enumerate(window.get(name, [])):
+                arrays[f"{name}{k}_{i}"] = patches.numpy()
         if torch.is_tensor(window.get("y")):
             arrays[f"y{k}"] = window["y"].numpy()
     np.savez(OUT / f"{scenario['name']}.npz", **arrays)
