@@ -246,7 +246,7 @@ def test_frames_are_discarded_and_times_act(runs):
         before = as_pixels(run.arrays[f"frames{k - 1}"])
         kept = before[:, : windows[k - 2].frames - windows[k - 2].discard]
         assert torch.allclose(as_pixels(run.arrays[f"seen{k}_0"])[:, :1], kept[:, -1:], atol=1e-6)
-    assert all({"one", "two"} <= set(w["text"]) for w in run.windows[:2])
+    assert all(any("two" in words for words in w["text"]) for w in run.windows[:2])
 
 
 def test_the_720p_model_is_the_same_to_svi(runs):
