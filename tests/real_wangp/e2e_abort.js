@@ -1,5 +1,5 @@
 // node e2e_abort.js PORT SHOTS FILM.json FOLDER: on the real page, a film of many windows (settings
-// FILM) is watched when its first one is there, aborted, and gone on with by "Continue Last
+// FILM) is paused when its first one is there, watched, aborted, and gone on with by "Continue Last
 // Video" for one more. FOLDER is where WanGP saves. Prints one JSON line: the video that was played
 // while the run was on, the videos before the abort, and that after it.
 const fs = require('fs');
@@ -16,17 +16,19 @@ const playing = (page) => page.evaluate(async () => {
   return { duration: video.duration, time: video.currentTime, width: video.videoWidth };
 });
 onPage(port, 1500, 1900, async (page) => {
-  const generate = () => page.getByRole('button', { name: 'Generate', exact: true }).first().click();
+  const press = (name) => page.getByRole('button', { name, exact: true }).first().click();
   await upload(page, /Load Settings From/, film);
-  await generate();
+  await press('Generate');
   for (let i = 0; i < 600 && videos().length < 1; i++) await page.waitForTimeout(500);
+  await press('Pause');
   let played = null;
   for (let i = 0; i < 20 && !played; i++) {
     await page.waitForTimeout(500);
     played = await playing(page);
   }
   await page.screenshot({ path: `${shots}/first-window.png` });
-  await page.getByRole('button', { name: 'Abort', exact: true }).first().click();
+  await press('Resume');
+  await press('Abort');
   await page.waitForTimeout(20000);
   const before = videos();
   await page.screenshot({ path: `${shots}/aborted.png` });
@@ -40,7 +42,7 @@ onPage(port, 1500, 1900, async (page) => {
   }
   await number(page, /Number of frames/, 13);
   await page.waitForTimeout(4000);
-  await generate();
+  await press('Generate');
   for (let i = 0; i < 300 && videos().length === before.length; i++) await page.waitForTimeout(2000);
   await page.waitForTimeout(10000);
   await page.screenshot({ path: `${shots}/went-on.png` });

@@ -13,7 +13,8 @@ import pytest
 from bench import Outcome, command_for, drive, environment_for
 
 from wan2gp_svi.svi.handover_file import path_beside
-from wan2gp_svi.wangp.streaming import TAIL, WHOLE
+from wan2gp_svi.wangp.source import TAIL
+from wan2gp_svi.wangp.streaming import WHOLE
 
 pytestmark = pytest.mark.slow
 

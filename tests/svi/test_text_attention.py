@@ -30,8 +30,13 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 @settings(max_examples=50, deadline=None)
 @given(windows(), st.integers(1, 2), st.booleans())
-def test_each_latent_frame_attends_to_its_own_text_and_to_no_other(window, batch, in_place) -> None:
-    """Against softmax attention of every latent frame alone, over the text of its span."""
+def test_each_latent_frame_attends_to_its_own_text_and_a_border_to_both(
+    window, batch, in_place
+) -> None:
+    """Against softmax attention of every latent frame alone, over the text of its span.
+
+    The first latent frame of a span of several has the mean of that and the span's before it.
+    """
     latents, patches, spans = window
     channels, tokens = 8, 5
     texts = noise(len(spans), tokens, channels, seed=1)
@@ -40,8 +45,13 @@ def test_each_latent_frame_attends_to_its_own_text_and_to_no_other(window, batch
     for number, (first, stop) in enumerate(spans):
         for latent in range(first, stop):
             rows = slice(latent * patches, (latent + 1) * patches)
-            scores = queries[:, rows] @ texts[number].T / math.sqrt(channels)
-            expected[:, rows] = scores.softmax(-1) @ texts[number]
+            border = latent == first and number > 0 and stop - first > 1
+            seen = [number - 1, number] if border else [number]
+            each = [
+                (queries[:, rows] @ texts[n].T / math.sqrt(channels)).softmax(-1) @ texts[n]
+                for n in seen
+            ]
+            expected[:, rows] = torch.stack(each).mean(0)
 
     def attend(group: Tensor, number: int) -> Tensor:
         text = texts[number].expand(batch, -1, -1)

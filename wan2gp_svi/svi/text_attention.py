@@ -29,9 +29,11 @@ segment, L its length, w = max(L/2 - 2, 0), sigma = 0.1448. It is not used here:
   was told.
 - Where it does act, it switches as hard as the split does.
 
-A border is not softened. Blending the outputs of both groups over one latent costs that latent's
-attention twice and lets a part act outside its span, which nobody could tell from a fault;
-self-attention sees all frames and makes the transition.
+A border is softened over one latent: the first latent of a span takes the mean of its own output
+and of what it would be under the words before. A hard border makes the object jump: the model draws
+each frame as if its words had held from the start (docs/evidence.md has the figures). No part acts
+before its time so; its first quarter of a second is half the part's before it. A span of a single
+latent keeps its own words whole. The border's latent is attended twice: one latent's queries more.
 
 K and V are needed once for each segment, but all padding tokens are alike and need to be projected
 only once (`project_distinct`). With 512 tokens against 32760 queries that is less work than a
@@ -57,12 +59,13 @@ def attend_by_time(
 ) -> Tensor:
     """Attention of one window's queries, each span of latent frames under its own text.
 
-    attend: (queries of one span (B, n, C), number of the span) -> its output (B, n, D); called
-        once for each span, in order.
+    attend: (queries (B, n, C), number of the span whose text they see) -> their output (B, n, D).
     queries: (B, T*P, C), frame after frame, P patches of each of the T latent frames.
     spans: of all T latent frames, each in exactly one, in order.
     out: where the result is written, if its shape and dtype fit. It may be `queries` itself: a
         span's queries are not read after its output has been written.
+
+    The first latent of each span of two or more but the first one is half under the words before.
 
     Returns (B, T*P, D). Raises ValueError if the spans leave a latent frame out or name it twice,
     or if the queries are not so many for each latent frame.
@@ -78,6 +81,10 @@ def attend_by_time(
     patches = tokens // latents
     for number, (first, stop) in enumerate(spans):
         group = slice(first * patches, stop * patches)
+        before = None
+        if number and stop - first > 1:
+            border = queries[:, first * patches : (first + 1) * patches]
+            before = attend(border.clone(), number - 1)
         part = attend(queries[:, group], number)
         if number == 0:
             shape = (batch, tokens, part.shape[-1])
@@ -85,6 +92,9 @@ def attend_by_time(
                 out = part.new_empty(shape)
         assert out is not None
         out[:, group] = part
+        if before is not None:
+            border = out[:, first * patches : (first + 1) * patches]
+            border.copy_((border + before) / 2)
     assert out is not None
     return out
 

@@ -50,9 +50,9 @@ class Recipe:
     frames: int = 25
     side: int = 64
     batch: int = 16
-    shared_steps: int = 4000
-    high_steps: int = 8500
-    low_steps: int = 4500
+    shared_steps: int = 8000
+    high_steps: int = 18000
+    low_steps: int = 9000
     rate: float = 2e-3
     warmup: int = 200
     average: float = 0.999

@@ -34,8 +34,8 @@ from wan2gp_svi.svi.handover import APART, UNKNOWN, HandOver, is_id, mismatch
 from wan2gp_svi.svi.handover_file import HISTORY, SUFFIX, load, path_beside, read_id, save
 from wan2gp_svi.svi.vae import STRIDE
 from wan2gp_svi.video.probe import read_settings
-from wan2gp_svi.wangp import streaming
 from wan2gp_svi.wangp.console import say
+from wan2gp_svi.wangp.film import in_file
 from wan2gp_svi.wangp.names import OLD_KEY, PRO, VIDEO_ID
 from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.wrapping import arguments, wrap
@@ -357,7 +357,7 @@ def _end_of(path: str | Path, saved: HandOver, frames: int) -> Tensor | None:
     from wan2gp_svi.video.packets import opened
 
     rate = Fraction(saved.shown_as[2]).limit_denominator(1001)
-    stop = streaming.in_file(frames, round(saved.shown_as[2] / saved.fps))
+    stop = in_file(frames, round(saved.shown_as[2] / saved.fps))
     try:
         with opened(Path(path)) as file:
             stream = file.streams.video[0]

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+RESIZES = ("spatial_upsampling", "temporal_upsampling")
+"""WanGP's settings that give the frames another size or rate before they are saved."""
+
 
 @dataclass
 class Film:
@@ -39,3 +42,8 @@ class Film:
     taken: int = 0
     shown: Path | None = None
     part: Path | None = None
+
+
+def in_file(frames: int, times: int) -> int:
+    """Frames of a file of so many of the model's, with `times` as many a second: between two."""
+    return times * (frames - 1) + 1

@@ -19,7 +19,7 @@ from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.carry import Source
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Size, layout
-from wan2gp_svi.wangp import continuing, streaming
+from wan2gp_svi.wangp import continuing, source
 from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.task import times_of
 from wan2gp_svi.wangp.wrapping import arguments, wrap
@@ -128,12 +128,12 @@ def _source_read(original: Callable[..., Any], *args, **kwargs) -> Any:
     if (
         run is None
         or not run.chain.source_frames
-        or not streaming.is_source(run, original, args, kwargs)
+        or not source.is_source(run, original, args, kwargs)
     ):
         return original(*args, **kwargs)
-    frames, end, first, count = streaming.read_source(run, original, args, kwargs)
+    frames, end, first, count = source.read_source(run, original, args, kwargs)
     if frames is not None and run.carry.source is None:
-        start, tail = (part.permute(3, 0, 1, 2) for part in (first[:1], end[-streaming.TAIL :]))
+        start, tail = (part.permute(3, 0, 1, 2) for part in (first[:1], end[-source.TAIL :]))
         run.carry.source = Source(start.clone(), tail.clone(), count)
         run.carry.chain = replace(run.chain, source_frames=count)
         continuing.verify(run, arguments(original, args, kwargs)["video_in"])
