@@ -650,6 +650,8 @@ def test_a_file_of_format_1_is_read() -> None:
         "extension_version": "0.1.0",
         "id": "0123456789abcdef" * 2,
         "format": 1,
+        "shown": None,  # since format 2
+        "shown_as": (),
     }
     found = load(FORMAT_1)
     assert set(wanted) == {f.name for f in dataclasses.fields(HandOver)}

@@ -18,7 +18,7 @@ from wan2gp_svi.svi.vae import VAE_STRIDE
 from wan2gp_svi.svi.windows import SEED_STEP, Chain, Size, sizes
 from wan2gp_svi.video.probe import read_settings
 from wan2gp_svi.wangp.continuing import hand_overs
-from wan2gp_svi.wangp.redo import OLD, redo_settings
+from wan2gp_svi.wangp.redo import OLD, redo_settings, told_by
 from wan2gp_svi.wangp.settings import ours
 
 VIDEOS = (".mp4", ".mkv", ".mov")

@@ -86,6 +86,8 @@ def film_of(wgp: dict[str, Any], state: dict, model_type: str, form: Form) -> Fi
         run, lines = _begun(wgp, given, mode, written)
     except UserError as error:
         return Film(problem=str(error))
+    except Exception as error:  # of WanGP's own functions, asked with settings from anywhere
+        return Film(problem=f"WanGP cannot plan these settings ({error!r}).")
     known = given["seed"] not in (-1, None) or not isinstance(run.settings.seeds, str)
     chain, seed = run.chain, given["seed"]
     if run.carry.handover is not None and seed in (-1, None):

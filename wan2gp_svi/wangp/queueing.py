@@ -50,6 +50,9 @@ def _validated(wgp: WGP, original: Callable[..., tuple], *args: Any, **kwargs: A
     except UserError as error:
         _tell(f"SVI: {error}", silent)
         return (None, None, None, None, f"SVI: {error}")[: len(found)]
+    except Exception as error:  # the run itself will tell: a look ahead must not be in its way
+        say(f"the plan could not be looked at before: {error!r}")
+        return found
     if lines and not silent:
         _tell("SVI: " + "; ".join(lines) + ".", silent)
     return found
@@ -101,6 +104,7 @@ def given_by(wgp: WGP, state: dict, model_type: str, settings: Mapping[str, Any]
     host = inspect.signature(inspect.unwrap(wgp[task.generator(wgp)])).parameters
     given = {name: settings.get(name) for name in host}
     given["custom_settings"] = settings.get("custom_settings")
+    given["force_fps"] = given.get("force_fps") or ""  # None in settings that do not speak of it
     return given | {"task": {"params": dict(settings)}, "state": state, "model_type": model_type}
 
 
