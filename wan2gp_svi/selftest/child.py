@@ -84,7 +84,7 @@ class Pass:
         self.made: dict[str, dict] = {}
         self.videos: dict[str, str] = {}
         self.pipe: Any = None
-        self.delivered: Any = None
+        self.delivered: list[Any] = []
         self.host: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -199,13 +199,34 @@ class Pass:
         return self.wgp.get_auto_attention() if mode == "auto" else mode
 
     def _record_delivered(self) -> None:
-        """Keep the frames that WanGP last wrote to a video."""
+        """Keep the frames that went to the last video: all so far, or what was new to it.
+
+        What is written is let go of (wangp/streaming.py): WanGP's list is then empty, its tensor
+        has its last frame left.
+        """
+        import torch
+
         save_video = self.wgp.save_video
+        left: int | None = None  # frames that WanGP still had of what it handed over before
 
         @functools.wraps(save_video)
         def save(*args, **kwargs):
-            self.delivered = kwargs.get("tensor", args[0] if args else None)
-            return save_video(*args, **kwargs)
+            nonlocal left
+            given = kwargs.get("tensor", args[0] if args else None)
+            if torch.is_tensor(given):
+                frames = given[0].clone()
+            else:
+                frames = torch.cat([part.cpu() for part in given], dim=1)
+            before = self.delivered if self.delivered and left is not None else []
+            self.delivered = [*before, frames[:, left if before else 0 :]]
+            result = save_video(*args, **kwargs)
+            whole = given._base if torch.is_tensor(given) else None
+            left = None
+            if not torch.is_tensor(given):
+                left = None if given else 0
+            elif whole is not None and whole.shape[1] == 1 < frames.shape[1]:
+                left = 1
+            return result
 
         self.wgp.save_video = save
 
@@ -236,7 +257,7 @@ class Pass:
         settings.update(scenario.set)
         self.wgp.server_config.update(metadata_type="metadata", keep_intermediate_sliding_windows=1)
         host.saves_in(self.wgp, folder)
-        self.pipe, self.delivered = None, None
+        self.pipe, self.delivered = None, []
         file = self.out / f"{scenario.name} settings.json"
         ok, error = host.run(self.wgp, settings, file, host.new_state())
         windows = self.pipe.recorder.windows if self.pipe is not None else []
@@ -276,10 +297,8 @@ class Pass:
                 zip(window["seen"], window["encodings"], strict=True)
             ):
                 arrays[f"seen{k}_{i}"], arrays[f"encoding{k}_{i}"] = _array(seen), _array(encoding)
-        parts = self.delivered if isinstance(self.delivered, list) else [self.delivered]
-        if all(torch.is_tensor(part) for part in parts):
-            parts = [part[0] if part.ndim == 5 else part for part in parts]
-            arrays["delivered"] = _bytes(torch.cat([part.cpu() for part in parts], dim=1))
+        if self.delivered:
+            arrays["delivered"] = _bytes(torch.cat([p.cpu() for p in self.delivered], dim=1))
         return arrays
 
     def _write_loras(self, scenario: Scenario) -> None:
