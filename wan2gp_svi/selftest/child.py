@@ -212,7 +212,7 @@ class Pass:
         @functools.wraps(save_video)
         def save(*args, **kwargs):
             nonlocal left
-            given = kwargs.get("tensor", args[0] if args else None)
+            given: Any = kwargs.get("tensor", args[0] if args else None)
             if torch.is_tensor(given):
                 frames = given[0].clone()
             else:
