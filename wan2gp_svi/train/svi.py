@@ -59,7 +59,7 @@ class Recipe:
     mode: str = "pro"
     expert: str = "high"
     seed: int = 0
-    steps: int = 2000
+    steps: int = 8000
     batch: int = 8
     rank: int = 16
     rate: float = 1e-3
