@@ -33,6 +33,8 @@ make_venv() { # FOLDER REQUIREMENTS [NEEDS] : sets $python to the one inside; qu
         return
     fi
     find_python
+    [ ! -L "$folder" ] || fail "$folder is a link. What it leads to is not emptied: remove the link\
+ and run this again."
     printf 'Preparing %s with %s; the first time takes some minutes.\n' "$folder" "$python"
     [ -z "${3:-}" ] || printf '%s\n' "$3"
     said=$("$python" -m venv --clear "$folder" 2>&1) || explain "$said"
