@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from bench import drive
+from one_motion_frame import assert_formulas
 from safetensors.torch import save_file
 from test_control_video import read, write
 
 from wan2gp_svi.svi import pose
-from wan2gp_svi.svi.conditioning import mask, padded_video
 from wan2gp_svi.svi.windows import Chain, Size, plan
 
 MODEL, DIM = "i2v_svi_dance", 256
@@ -117,21 +117,7 @@ def test_a_skeleton_that_starts_over_is_said(runs):
 
 
 def test_conditioning_mask_and_noise_are_the_formulas(runs):
-    run = runs["dance"]
-    arrays = run.arrays
-    start = torch.from_numpy(arrays["seen1_0"][:, :1])
-    for k, window in enumerate(windows_of(run), 1):
-        before = start
-        if k > 1:
-            before = torch.from_numpy(arrays[f"frames{k - 1}"][:, -1:]).float()
-            before = before / 127.5 - 1 if arrays[f"frames{k - 1}"].dtype == np.uint8 else before
-        expected = padded_video(before, start, window.frames, -1)
-        assert torch.allclose(torch.from_numpy(arrays[f"seen{k}_0"]), expected, atol=1e-6)
-        assert np.array_equal(arrays[f"y{k}"][:4], mask(window.frames, 8, 8).numpy())
-        assert np.array_equal(arrays[f"y{k}"][4:], arrays[f"encoding{k}_0"])
-        generator = torch.Generator().manual_seed(window.seed)
-        noise = torch.randn(1, 16, window.latents, 8, 8, generator=generator)
-        assert np.array_equal(arrays[f"noise{k}"], noise.numpy())
+    assert_formulas(runs["dance"].arrays, windows_of(runs["dance"]))
 
 
 def test_a_dance_that_is_continued_goes_on_with_its_skeleton(runs, films):

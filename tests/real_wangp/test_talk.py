@@ -5,10 +5,9 @@ import wave
 
 import numpy as np
 import pytest
-import torch
 from bench import drive
+from one_motion_frame import assert_formulas
 
-from wan2gp_svi.svi.conditioning import mask, padded_video
 from wan2gp_svi.svi.windows import Chain, Size, plan
 
 FPS, RATE = 25, 16000
@@ -116,20 +115,7 @@ def test_three_windows_repeat_one_frame_each(runs):
 
 
 def test_conditioning_mask_and_noise_are_the_formulas(runs):
-    arrays = runs["talk"].arrays
-    start = torch.from_numpy(arrays["seen1_0"][:, :1])
-    for k, window in enumerate(windows_of(), 1):
-        before = start
-        if k > 1:
-            before = torch.from_numpy(arrays[f"frames{k - 1}"][:, -1:]).float()
-            before = before / 127.5 - 1 if arrays[f"frames{k - 1}"].dtype == np.uint8 else before
-        expected = padded_video(before, start, window.frames, -1)
-        assert torch.allclose(torch.from_numpy(arrays[f"seen{k}_0"]), expected, atol=1e-6)
-        assert np.array_equal(arrays[f"y{k}"][:4], mask(window.frames, 8, 8).numpy())
-        assert np.array_equal(arrays[f"y{k}"][4:], arrays[f"encoding{k}_0"])
-        generator = torch.Generator().manual_seed(window.seed)
-        noise = torch.randn(1, 16, window.latents, 8, 8, generator=generator)
-        assert np.array_equal(arrays[f"noise{k}"], noise.numpy())
+    assert_formulas(runs["talk"].arrays, windows_of())
 
 
 def test_the_sound_ends_the_video(runs):

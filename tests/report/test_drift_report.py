@@ -15,9 +15,9 @@ import pytest
 
 from wan2gp_svi.cli import main
 from wan2gp_svi.report.drift import THUMB, Gathered, gather
-from wan2gp_svi.report.look import looked_at
+from wan2gp_svi.report.look import looked_at, one_line
 from wan2gp_svi.report.sheet_of_drift import draw
-from wan2gp_svi.report.told import one_line, told
+from wan2gp_svi.report.told import told
 from wan2gp_svi.report.verdict import GUIDE, HELP, start_end, values, verdict
 from wan2gp_svi.report.windows import Windows
 from wan2gp_svi.svi.faults import KINDS

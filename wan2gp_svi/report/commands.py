@@ -13,6 +13,7 @@ from wan2gp_svi.errors import UserError
 from wan2gp_svi.files import write
 from wan2gp_svi.installer import find
 from wan2gp_svi.report import told
+from wan2gp_svi.report.look import look
 from wan2gp_svi.report.plan import described, table
 from wan2gp_svi.svi import prompts as writing
 from wan2gp_svi.svi.modes import MODES, Mode
@@ -90,17 +91,14 @@ def drift(args: argparse.Namespace) -> int:
     from tqdm import tqdm  # what follows needs the extra
 
     from wan2gp_svi.report import verdict as verdicts
-    from wan2gp_svi.report.drift import gather
-    from wan2gp_svi.report.windows import windows_of
-    from wan2gp_svi.video.frames import read
 
-    shape, frames = read(video)
-    windows = windows_of(video, args.window)
-    with tqdm(total=shape.frames or None, unit=" frames", desc=video.name, disable=None) as bar:
-        gathered = gather(frames, shape.fps, windows, bar.update)
-    if not gathered.frames:
-        raise UserError(f"There is not one frame in {video.name}.")
-    judged = verdicts.verdict(gathered, windows)
+    with tqdm(unit=" frames", desc=video.name, disable=None) as bar:
+
+        def tick(done: int, of: int | None) -> None:
+            bar.total = of
+            bar.update()
+
+        shape, windows, gathered, judged = look(video, tick, args.window)
     about = told.about(video, shape, gathered)
     print("\n".join(told.told(judged, about, windows.source)))
     if args.json:

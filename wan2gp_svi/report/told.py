@@ -1,4 +1,4 @@
-"""The verdict on a video, told: as lines for a terminal, or in one for WanGP's console."""
+"""The verdict on a video, told as lines for a terminal; and what a report needs."""
 
 from __future__ import annotations
 
@@ -47,26 +47,6 @@ def about(video: Path, shape: Shape, gathered: Gathered) -> str:
         f"{video.name}: {shape.width}x{shape.height}, {gathered.frames} frames,"
         f" {seconds:.1f} s, {count} window{'s' if count > 1 else ''}"
     )
-
-
-def one_line(video: str | Path) -> str:
-    """The verdict of a video in one line, for WanGP's console; "" where none can be given.
-
-    It never raises: a report must not cost anybody their video.
-    """
-    try:
-        check_packages(NEEDED)
-        from wan2gp_svi.report.drift import gather
-        from wan2gp_svi.report.verdict import verdict
-        from wan2gp_svi.report.windows import windows_of
-        from wan2gp_svi.video.frames import read
-
-        shape, frames = read(video)
-        windows = windows_of(Path(video))
-        gathered = gather(frames, shape.fps, windows)
-        return verdict(gathered, windows).line if gathered.frames else ""
-    except Exception:
-        return ""
 
 
 def check_packages(needed: dict[str, str]) -> None:

@@ -188,14 +188,8 @@ def load(path: str | Path) -> HandOver:
 
 def read_id(path: str | Path) -> str | None:
     """The id of a hand-over file, None where it is not one; only its header is read."""
-    path = Path(path)
     try:
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            length = os.fstat(file.fileno()).st_size
-            _, metadata, _ = tensor_file.read_entries(file, length, MAX_HEADER)
-        found = _json(metadata.get("id", ""))
+        found = _json(_metadata(Path(path)).get("id", ""))
     except (UserError, tensor_file.Refused, OSError):
         return None
     return found if is_id(found) else None
@@ -206,18 +200,21 @@ def read_facts(path: str | Path) -> dict[str, Any] | None:
 
     Only the header is read and checked: for lists of many files. What goes on is `load`ed.
     """
-    path = Path(path)
     try:
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            length = os.fstat(file.fileno()).st_size
-            _, metadata, _ = tensor_file.read_entries(file, length, MAX_HEADER)
-        texts = _read_texts(metadata)
+        texts = _read_texts(_metadata(Path(path)))
         check_fields(texts)
     except (UserError, tensor_file.Refused, OSError):
         return None
     return texts
+
+
+def _metadata(path: Path) -> Mapping[str, str]:
+    """The texts in a file's header, as they stand; {} for what is no file of its own."""
+    if not path.is_file():  # opening a pipe would wait for ever
+        return {}
+    with path.open("rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        return tensor_file.read_entries(file, length, MAX_HEADER)[1]
 
 
 def _json(text: str) -> Any:

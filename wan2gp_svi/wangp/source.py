@@ -62,19 +62,16 @@ def read_source(
     if whole is not None:
         frames = len(whole)
     times, reason = _not_alike(film, Path(path), like, frames, run.chain.fps)
-    if reason is None:
-        film.source, film.kept = Path(path), in_file(frames, times)
-    else:
+    if reason is not None:
         say(f"{Path(path).name} {reason}: it is encoded once more")
-        if whole is None and not film.resized:
-            film.source, film.kept, film.pieces = Path(path), frames, _pieces(original, given)
-    short = film.source is not None and film.short
-    if whole is None and not short:
-        film.source = film.kept = film.pieces = None
+    if whole is None and (not film.short or (reason is not None and film.resized)):
         whole = original(**given)
         frames = len(whole)
-        if reason is None:
-            film.source, film.kept = Path(path), in_file(frames, times)
+    if reason is None:
+        film.source, film.kept = Path(path), in_file(frames, times)
+    elif whole is None:
+        film.source, film.kept, film.pieces = Path(path), frames, _pieces(original, given)
+    short = film.source is not None and film.short
     host = like[-run.size(1).overlap :] if short else whole
     film.in_front = len(host)
     film.left_out = (frames - len(host)) / run.chain.fps

@@ -90,7 +90,7 @@ def _report(run: Run) -> None:
     """The drift report of what was made, in one line, where the user asked for it."""
     long = run.window is not None and run.window.number > SEVERAL
     if run.settings.report and long and run.video is not None:
-        from wan2gp_svi.report.told import one_line
+        from wan2gp_svi.report.look import one_line
 
         line = one_line(run.video)
         if line:
