@@ -165,3 +165,35 @@ def test_a_light_on_one_side_is_seen_in_its_quarters() -> None:
     found = drift.change(drift.look(frame(view())), drift.look(frame(lit)))
     left, right, *_ = found.quarters
     assert left > 0.05 > -0.01 > right
+
+
+def plate(picture: np.ndarray, ball: bool = False) -> np.ndarray:
+    """Of nine frames of a picture, with a ball that crosses it."""
+    seen = []
+    for k in range(9):
+        shown = frame(picture)
+        if ball:
+            at = 20 + 20 * k, 60
+            shown = cv2.circle(shown, at, 22, (250, 40, 40), -1)
+        seen.append(drift.cells(drift.look(shown)))
+    return drift.plate(seen)
+
+
+def test_what_rests_is_told_from_what_moves() -> None:
+    first = plate(view())
+    assert drift.changed(first, first) == 0
+    assert drift.changed(first, plate(view() * 0.8)) < 0.02
+    assert drift.changed(first, plate(view(), ball=True)) < 0.15
+    assert drift.changed(first, plate(view(x=36))) < 0.25
+    assert drift.changed(first, plate(view()[::-1, ::-1])) > 0.5
+
+
+def test_the_cameras_way_is_found() -> None:
+    looks = [drift.look(frame(view(30 + 2.0 * k, 40, 1 + 0.004 * k))) for k in range(10)]
+    way = np.sum([drift.change(a, b).camera for a, b in pairwise(looks)], axis=0)
+    zoom, turn, right, down = way
+    assert zoom == pytest.approx(np.log(1.036), abs=0.005)
+    assert abs(turn) < 0.005
+    # Of the middle, at (104, 60): the pan to the left, and what a zoom about the corner adds.
+    assert right == pytest.approx((-18 + 0.036 * 104) / 1.2, abs=0.7)
+    assert down == pytest.approx(0.036 * 60 / 1.2, abs=0.5)

@@ -175,3 +175,57 @@ def test_short_videos() -> None:
     for frames in (1, 2, 5, 30):
         short = Series(**{n: getattr(calm(), n)[:frames] for n in NAMES})
         assert faulty.faults(short, [(0, frames)]) == []
+
+
+LONG_SPANS = [(8 * k, 8 * (k + 1)) for k in range(FRAMES // 8)]
+
+
+def becoming(windows: int, over: int) -> list[float]:
+    """The resting picture, which becomes another over so many windows, and a bit of noise."""
+    noise = np.random.default_rng(5).normal(0, 0.02, windows)
+    return list(0.8 * np.clip(np.arange(windows) / over, 0, 1) + noise)
+
+
+def test_a_place_that_becomes_another() -> None:
+    count = len(LONG_SPANS)
+    (found,) = faulty.faults(calm(), LONG_SPANS, becoming(count, 20))
+    assert found.kind == "scene"
+    assert found.windows is not None and found.windows[0] <= 2
+    assert found.size == pytest.approx(0.8, abs=0.1)
+    one = np.ones(FRAMES, np.float32)
+    for travels in (calm(right=0.1 * one), calm(zoom=0.002 * one), calm(turn=-0.004 * one)):
+        assert faulty.faults(travels, LONG_SPANS, becoming(count, 20)) == []
+    assert faulty.faults(calm(), LONG_SPANS, becoming(count, 3)) == []  # somebody comes in
+    assert faulty.faults(calm(), LONG_SPANS, [0.2] * count) == []
+
+
+def jumping(back: float) -> Series:
+    """Each window gains 8 % of colour, and a jump to the next takes so much of it `back`."""
+    frame = np.arange(FRAMES)
+    join = (frame % WINDOW == 0) & (frame > 0)
+    gain = np.where(join, 0, 0.08 / WINDOW).astype(np.float32)
+    colour = np.cumsum(np.where(join, -0.08 * back, gain))
+    at = np.convolve(join, np.ones(5))[2:-2] > 0
+    return calm(
+        d_saturation=np.where(at, 0, gain).astype(np.float32),
+        spread=(0.2 * np.exp(colour)).astype(np.float32),
+        saturation=(40 * np.exp(colour)).astype(np.float32),
+        residual=np.where(join, 10, 1).astype(np.float32),
+    )
+
+
+def test_what_a_jump_takes_back_does_not_sum_up() -> None:
+    assert kinds(jumping(back=1.0)) == []
+    (found,) = faulty.drifts(jumping(back=0.0), SPANS)
+    assert found.kind == "saturation"
+    assert found.size == pytest.approx(0.08 * (COUNT - 1), rel=0.2)
+
+
+def test_colour_must_show_in_the_frames_as_such() -> None:
+    ramp = np.full(FRAMES, 0.05 / WINDOW, np.float32)
+    colour = np.cumsum(ramp)
+    told = calm(d_saturation=ramp, saturation=40 * np.exp(colour).astype(np.float32))
+    assert kinds(told) == ["saturation"]
+    assert kinds(calm(d_saturation=ramp, saturation=np.full(FRAMES, 40, np.float32))) == []
+    grey = 3 * np.exp(colour).astype(np.float32)  # one and a half times next to none
+    assert kinds(calm(d_saturation=ramp, saturation=grey)) == []

@@ -1,6 +1,6 @@
 """Whether a video held: gathered from its frames as they come, and said in words.
 
-Memory: a frame leaves 80 bytes, a window a thumbnail, every two seconds a histogram. An hour of
+Memory: a frame leaves 108 bytes, a window a thumbnail, every two seconds a histogram. An hour of
 video is about 10 MB; the frames themselves are gone with the next ones.
 """
 
@@ -28,11 +28,13 @@ ENDS = 0.15
 
 @dataclass
 class Gathered:
-    """What is kept of a video."""
+    """What is kept of a video. `changed`: of each window, how much of what rests is not the first
+    window's (svi/drift.py); empty for a video of one window."""
 
     fps: float
     series: Series
     spans: list[tuple[int, int]]
+    changed: list[float] = field(default_factory=list)
     thumbs: list[bytes] = field(default_factory=list)
     histograms: list[np.ndarray] = field(default_factory=list)
     histogram_step: int = 1
@@ -63,14 +65,24 @@ def gather(
     before: tuple[measures.Look, np.ndarray] | None = None
     first = np.zeros(0)
     next_thumb, window = windows.end(1) // 2, 1
+    changed: list[float] = []
+    resting: list[np.ndarray] = []
+    plate: np.ndarray | None = None
     for number, frame in enumerate(frames):
         one = measures.look(frame)
         tiny = measures.composition(one)
+        if number == windows.end(len(changed) + 1):
+            now = measures.plate(resting)
+            plate = now if plate is None else plate
+            changed.append(measures.changed(plate, now))
+            resting = []
+        resting.append(measures.cells(one))
         if before is None:
             before, first = (one, tiny), tiny
         row = {
             "luma": measures.luma(one),
             "saturation": measures.saturation(one),
+            **dict(zip(("spread", "u", "v"), measures.colours(one), strict=True)),
             "sharpness": measures.sharpness(one),
             "to_first": measures.likeness(first, tiny),
             "alike": measures.likeness(before[1], tiny),
@@ -84,6 +96,7 @@ def gather(
             row |= {"d_exposure": seen.exposure, "d_saturation": seen.saturation}
             row |= {"d_u": seen.tint[0], "d_v": seen.tint[1], "d_detail": seen.detail}
             row["speed"] = seen.speed
+            row |= dict(zip(("zoom", "turn", "right", "down"), seen.camera, strict=True))
             flows.append(seen.flow)
             if len(flows) == 5:
                 told = measures.step(list(flows))
@@ -109,8 +122,10 @@ def gather(
     spans = windows.cut(len(series))
     if before is not None and len(thumbs) < len(spans):  # the last window was shorter than planned
         thumbs.append(thumbnail(before[0]))
+    if plate is not None and len(changed) < len(spans):
+        changed.append(measures.changed(plate, measures.plate(resting)))
     similarity = {d: total / count for d, (total, count) in sums.items() if count}
-    return Gathered(fps, series, spans, thumbs, histograms, every, similarity)
+    return Gathered(fps, series, spans, changed, thumbs, histograms, every, similarity)
 
 
 def thumbnail(one: measures.Look) -> bytes:
@@ -125,4 +140,4 @@ def thumbnail(one: measures.Look) -> bytes:
 
 def found(gathered: Gathered) -> list[Fault]:
     """What is out of line in a video."""
-    return faults(gathered.series, gathered.spans)
+    return faults(gathered.series, gathered.spans, gathered.changed)

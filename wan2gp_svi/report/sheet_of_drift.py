@@ -213,7 +213,7 @@ def _panels(gathered: Gathered) -> list[Panel]:
         Panel(
             "Like the\nfirst picture",
             "",
-            ("returns",),
+            ("returns", "scene"),
             np.clip(smooth(series.to_first), 0, 1),
             (0, 1),
             "in line",
@@ -368,6 +368,7 @@ def _short(findings: list) -> str:
             ("colours shift ", ""),
             ("motion ", ""),
             ("the picture falls back to its first composition again and again", "falls back"),
+            ("the place becomes another, little by little: ", ""),
         ):
             text = text.replace(start, short)
         parts.append(textwrap.fill(text.split(" (")[0], 28))

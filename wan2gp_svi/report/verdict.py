@@ -29,6 +29,7 @@ HELP = {
     "jump": "a jump or a repeated moment at a join",
     "flash": "flashes at a join",
     "returns": "the picture falls back to the start image",
+    "scene": "the place becomes another, little by little",
 }
 """The line of the guide's table that helps, by kind of fault (tests hold them together)."""
 MANY = 2
@@ -76,12 +77,14 @@ class Verdict:
 
 def verdict(gathered: Gathered, windows: Windows) -> Verdict:
     """Judge what was gathered."""
-    found = faulty.faults(gathered.series, gathered.spans)
+    found = faulty.faults(gathered.series, gathered.spans, gathered.changed)
     drifts = [f for f in found if f.kind in faulty.DRIFT]
     findings = [_drift(f, gathered) for f in drifts]
     notes: list[str] = []
     for fault in found:
-        if fault.kind == "returns":
+        if fault.kind == "scene":
+            findings.append(_scene(fault, gathered))
+        elif fault.kind == "returns":
             findings.append(_returns(fault, gathered))
     for kind in faulty.EVENTS:
         at_joins = [f for f in found if f.kind == kind and f.join is not None]
@@ -161,6 +164,22 @@ def _hue(fault: Fault, gathered: Gathered) -> str:
         "yellow": (0.2, -1.0),
     }
     return max(names, key=lambda n: (names[n][0] * du + names[n][1] * dv) / math.hypot(*names[n]))
+
+
+def _scene(fault: Fault, gathered: Gathered) -> Finding:
+    assert fault.windows is not None
+    first, last = fault.windows
+    return Finding(
+        "scene",
+        f"the place becomes another, little by little: by window {last + 1} next to nothing of"
+        f" what rests is as it was in window {first + 1}",
+        fault.start / gathered.fps,
+        fault.stop / gathered.fps,
+        round(fault.size, 4),
+        (first + 1, last + 1),
+        (),
+        SYMPTOM.format(HELP["scene"]),
+    )
 
 
 def _returns(fault: Fault, gathered: Gathered) -> Finding:
@@ -336,6 +355,7 @@ def _window(
         "detail_change": middle(sums["detail"], 4),
         "speed": middle(series.speed, 4),
         "likeness_to_first": middle(series.to_first, 4),
+        "resting_changed": round(gathered.changed[k], 4) if k < len(gathered.changed) else None,
     }
 
 

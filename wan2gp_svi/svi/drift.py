@@ -18,6 +18,7 @@ relative to luma, u = (R-Y)/Y and v = (B-Y)/Y: a change of exposure leaves them 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -42,6 +43,8 @@ LIT = 0.2
 """Share of the picture that must be neither, or nothing is said about exposure and colour."""
 MOVES = 0.15
 """Pixels of the small picture that flow must have, or steps cannot be counted."""
+SLACK = 2
+"""Cells of a plate, each a 24th of the height, by which a resting camera may have moved."""
 BINS = (8, 8, 8)
 
 
@@ -97,6 +100,13 @@ def saturation(one: Look) -> float:
     return float(100 * (high - low) / max(high, 1))
 
 
+def colours(one: Look) -> tuple[float, float, float]:
+    """Spread of u and v, mean u, mean v: 0 and more; about -1 to 5 each."""
+    deviations = cv2.meanStdDev(one.maps)
+    mean, std = (values[1:3, 0] for values in deviations)
+    return float(np.hypot(*std)), float(mean[0]), float(mean[1])
+
+
 def sharpness(one: Look) -> float:
     """Detail over contrast: mean |Laplacian| of the full luma / deviation of the small one."""
     return float(one.maps[..., 3].mean() / max(one.maps[..., 0].std(), 1))
@@ -119,6 +129,34 @@ def composition(one: Look) -> np.ndarray:
     tiny = cv2.resize(one.rgb, (20, 12), interpolation=cv2.INTER_AREA).astype(np.float32)
     tiny -= tiny.mean((0, 1))
     return tiny / max(float(np.linalg.norm(tiny)), 1e-6)
+
+
+def plate(lumas: Sequence[np.ndarray]) -> np.ndarray:
+    """What rests in some frames (see `cells`), (24, 40), float32: the median of each cell, over the
+    deviation of all cells, less their median. Light as a whole and contrast leave it as it is."""
+    resting = np.median(np.stack(lumas), axis=0)
+    return ((resting - np.median(resting)) / max(float(resting.std()), 1)).astype(np.float32)
+
+
+def cells(one: Look) -> np.ndarray:
+    """Mean luma of 24 rows and 40 columns of cells, float32."""
+    return cv2.resize(one.luma, (40, 24), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def changed(a: np.ndarray, b: np.ndarray) -> float:
+    """How much of the resting picture of two plates has changed: the median over the cells, where
+    they fit best within `SLACK` cells of each other.
+
+    0 nothing; two pictures that have nothing in common are about 0.8 apart. A thing that moves
+    changes fewer than half of the cells, and so nothing.
+    """
+    inner = a[SLACK:-SLACK, SLACK:-SLACK]
+    height, width = inner.shape
+    return min(
+        float(np.median(np.abs(inner - b[y : y + height, x : x + width])))
+        for y in range(2 * SLACK + 1)
+        for x in range(2 * SLACK + 1)
+    )
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> float:
@@ -154,7 +192,7 @@ class Change:
     tint         change of mean u and v
     detail       log of the ratio of detail, less that of contrast: below 0, it blurs
     speed        mean length of the flow, in per cent of the picture's height
-    zoom         log of the scale by which the whole picture grew (see `_zoom`)
+    camera       how the camera moved (see `_camera`)
     flow         (h, w, 2), pixels of the small picture
     """
 
@@ -167,7 +205,7 @@ class Change:
     tint: tuple[float, float]
     detail: float
     speed: float
-    zoom: float
+    camera: np.ndarray
     flow: np.ndarray
 
 
@@ -208,7 +246,7 @@ def change(a: Look, b: Look) -> Change:
     low, high = np.minimum(y1, y2), np.maximum(y1, y2)
     same = inside & (np.abs(ratio - usual) < SAME) & (low > DARK) & (high < BRIGHT)
     seen = float(same.sum() / max(((a.maps[..., 0] > DARK) & (a.maps[..., 0] < BRIGHT)).sum(), 1))
-    zoom = _zoom(flow, grid, a.maps[..., 3] + b.maps[..., 3])
+    camera = _camera(flow, grid, a.maps[..., 3] + b.maps[..., 3])
     exposure = colours = detail = 0.0
     tint = (0.0, 0.0)
     quarters: tuple[float, ...] = (0.0,) * 4
@@ -225,7 +263,8 @@ def change(a: Look, b: Look) -> Change:
         tint = (float(mean_q[1] - mean_p[1]), float(mean_q[2] - mean_p[2]))
         if min(std_p[0], std_q[0]) > 4 and min(mean_p[3], mean_q[3]) > 0.2:
             # Edges twice as large are half as many: a zoom is no blur.
-            detail = float(np.log(mean_q[3] / mean_p[3]) - np.log(std_q[0] / std_p[0])) + zoom
+            detail = float(np.log(mean_q[3] / mean_p[3]) - np.log(std_q[0] / std_p[0]))
+            detail += float(camera[0])
     speed = float(np.hypot(flow[..., 0], flow[..., 1]).mean() / height * 100)
     return Change(
         difference=plain,
@@ -237,7 +276,7 @@ def change(a: Look, b: Look) -> Change:
         tint=tint,
         detail=detail,
         speed=speed,
-        zoom=zoom,
+        camera=camera,
         flow=flow,
     )
 
@@ -255,17 +294,26 @@ def _quarters(y1: np.ndarray, y2: np.ndarray, same: np.ndarray, whole: float) ->
     return tuple(found)
 
 
-def _zoom(flow: np.ndarray, grid: np.ndarray, detail: np.ndarray) -> float:
-    """Logarithm of the scale of the similarity that most points with detail follow, 0 if none."""
+def _camera(flow: np.ndarray, grid: np.ndarray, detail: np.ndarray) -> np.ndarray:
+    """How the camera moved, by the similarity that most points with detail follow; zeros if none.
+
+    (4,): log of the scale, turn in radians, the centre's way in per cent of the height.
+    """
     points, ends = grid[4::8, 4::8].reshape(-1, 2), (grid + flow)[4::8, 4::8].reshape(-1, 2)
     weight = detail[4::8, 4::8].reshape(-1)
     clear = weight >= np.median(weight)
     if clear.sum() < 8:
-        return 0.0
+        return np.zeros(4)
     found, _ = cv2.estimateAffinePartial2D(
         points[clear], ends[clear], None, cv2.RANSAC, 0.3, 200, 0.99, 10
     )
-    return 0.0 if found is None else float(np.log(max(np.hypot(found[0, 0], found[1, 0]), 0.5)))
+    if found is None:
+        return np.zeros(4)
+    height, width = flow.shape[:2]
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    way = (found[:, :2] @ centre + found[:, 2] - centre) / height * 100
+    scale = np.log(max(np.hypot(found[0, 0], found[1, 0]), 0.5))
+    return np.array([scale, np.arctan2(found[1, 0], found[0, 0]), *way])
 
 
 def step(flows: list[np.ndarray]) -> tuple[float, float] | None:

@@ -30,6 +30,9 @@ class Series:
 
     luma: np.ndarray
     saturation: np.ndarray
+    spread: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
     sharpness: np.ndarray
     to_first: np.ndarray
     alike: np.ndarray
@@ -46,6 +49,10 @@ class Series:
     d_v: np.ndarray
     d_detail: np.ndarray
     speed: np.ndarray
+    zoom: np.ndarray
+    turn: np.ndarray
+    right: np.ndarray
+    down: np.ndarray
     step: np.ndarray
     sure: np.ndarray
 
@@ -73,7 +80,7 @@ class Fault:
 
 DRIFT = ("exposure", "saturation", "tint", "detail", "motion")
 EVENTS = ("doubled", "lost", "flash", "jump")
-KINDS = (*DRIFT, *EVENTS, "returns")
+KINDS = (*DRIFT, *EVENTS, "returns", "scene")
 
 
 @dataclass(frozen=True)
@@ -103,16 +110,26 @@ BACK = 0.2
 """Share of a drift that may go the other way in between."""
 AS_LEVELS = {"exposure": "luma", "saturation": "saturation", "detail": "sharpness"}
 """Series that must tell of a slow drift, too: what is summed up has a little drift of its own."""
+FLOORS = {"saturation": 0.02, "detail": 1e-3}
+"""Levels below say nothing; of all others, 8 of luma."""
 LONG, SLOW, SLOW_TOTAL = 8, 5.0, 2.0
 """Over this many windows a drift may be that many times slower, if it is so much larger in all."""
 EVERYWHERE = 0.35
 """Of a change of exposure, what each quarter of the picture must have done."""
 AS_SUCH, GRAIN = 0.25, 0.5
-"""Of a change of detail, what sharpness must have changed by; and the least that is grain."""
+"""Of a change of detail, saturation or tint, what the frames as such must have changed by; and the
+least change of detail that is grain."""
+GREY = {"saturation": 20.0}
+"""Per cent of saturation that are added to it: twice as much of next to none is none."""
 UNLIKE = 2.0
 """Residual, in medians of it, above which two frames do not show the same things."""
 STILL = 0.02
 """Speed in per cent of the height a frame, below which nothing moves that could slow down."""
+
+ANOTHER = Limit(0.5, 0.02)
+"""What rests in the picture has become something else (drift.py, `changed`)."""
+RESTS = {"right": 6.0, "down": 6.0, "zoom": 0.1, "turn": 0.2}
+"""How far the camera may have gone in all, where what rests is compared with the first window."""
 
 AROUND = 6
 """Frames to either side that an event is compared with."""
@@ -197,14 +214,32 @@ def strange(series: Series) -> np.ndarray:
 
 
 def summed(series: Series, name: str) -> np.ndarray:
-    """A change summed up, (F,). Strange frames (a dissolve, a cut) are not compared."""
-    return np.cumsum(np.where(strange(series), 0, getattr(series, name)), dtype=np.float64)
+    """A change summed up, (F,): between strange frames (a join that jumps, a dissolve) that of the
+    level, and nothing across a cut.
+
+    Without the levels, what a window gains and the jump to the next takes back would sum up.
+    """
+    cut = np.convolve(cuts(series), np.ones(5))[2:-2] > 0
+    steps = np.diff(_level(series, name), prepend=np.nan)
+    steps[:1] = 0
+    steps = np.where(cut, 0, steps)
+    return np.cumsum(
+        np.where(strange(series), steps, getattr(series, f"d_{name}")), dtype=np.float64
+    )
+
+
+def _level(series: Series, name: str) -> np.ndarray:
+    """The level (F,), of each frame alone, whose change from frame to frame is called `name`."""
+    if name in ("u", "v"):
+        return getattr(series, name).astype(np.float64)
+    level = {"saturation": series.spread, "detail": series.sharpness}.get(name, series.luma)
+    return np.log(np.maximum(level, FLOORS.get(name, 8)), dtype=np.float64)
 
 
 def tracked(series: Series) -> dict[str, np.ndarray]:
     """The changes summed up: (F,) each, 0 at the first frame; tint (F, 2)."""
     names = ("exposure", "saturation", "detail", "u", "v")
-    sums = {name: summed(series, f"d_{name}") for name in names}
+    sums = {name: summed(series, name) for name in names}
     sums["tint"] = np.stack([sums.pop("u"), sums.pop("v")], -1)
     return sums
 
@@ -247,8 +282,12 @@ def _drift(
         return found if found is not None and found[2] < 0 else None
     found = going_on(level, limit)
     if kind == "tint":
-        return found
-    as_such = np.log(np.maximum(levels(getattr(series, AS_LEVELS[kind]), parts), 1e-3))
+        if found is None:
+            return None
+        as_such = levels(np.stack([series.u, series.v], -1), parts)
+        way = as_such[found[1]] - as_such[found[0]]
+        return found if np.hypot(*way) >= AS_SUCH * abs(found[2]) else None
+    as_such = np.log(levels(getattr(series, AS_LEVELS[kind]), parts) + GREY.get(kind, 1e-3))
     if len(parts) > LONG:
         slow = going_on(level, Limit(SLOW_TOTAL * limit.total, limit.rate / SLOW), LONG)
         known = slow and found and slow[0] <= found[0] and found[1] <= slow[1]
@@ -260,8 +299,10 @@ def _drift(
     if kind == "detail":  # seen in the frames as such, too; grain comes with what is shown
         share = (as_such[last] - as_such[first]) / size
         return None if share < AS_SUCH or 0 < size < GRAIN else found
+    if kind == "saturation":
+        return found if (as_such[last] - as_such[first]) / size >= AS_SUCH else None
     if kind == "exposure":  # a light that moves brightens one side and not the other
-        quarters = [levels(summed(series, f"d_quarter{k}"), parts) for k in (1, 2, 3, 4)]
+        quarters = [levels(summed(series, f"quarter{k}"), parts) for k in (1, 2, 3, 4)]
         share = min(float(one[last] - one[first]) / size for one in quarters)
         return None if share < EVERYWHERE else found
     return found
@@ -448,8 +489,33 @@ def returns(series: Series, spans: Sequence[Span]) -> Fault | None:
     return Fault("returns", back[0][0], back[-1][0] + 1, float(len(back)))
 
 
-def faults(series: Series, spans: Sequence[Span]) -> list[Fault]:
-    """Everything that is out of line, drift first."""
-    fallen = returns(series, spans)
-    found = [*drifts(series, spans), *([fallen] if fallen else [])]
+# -- becoming another -----------------------------------------------------------------------------
+
+
+def scene(series: Series, spans: Sequence[Span], changed: Sequence[float]) -> Fault | None:
+    """What rests becomes another picture, window after window, while the camera rests, too.
+
+    `changed` is how much of each window's resting picture is not the first's (drift.py).
+    """
+    path = np.stack([np.cumsum(getattr(series, name)) / far for name, far in RESTS.items()])
+    left = np.flatnonzero(np.abs(path).max(0) > 1)
+    here = sum(stop <= (left[0] if len(left) else len(series)) for _, stop in spans)
+    level = np.asarray(changed[:here], np.float64)
+    if len(level) <= LONG:
+        return None
+    level = np.median(sliding_window_view(np.pad(level, 1, "edge"), 3), axis=1)
+    found = going_on(level, ANOTHER, LONG)
+    if found is None or found[2] < 0:
+        return None
+    first, last, size = found
+    start, stop = (sum(spans[k]) // 2 for k in (first, last))
+    return Fault("scene", start, stop, size, (first, last))
+
+
+def faults(
+    series: Series, spans: Sequence[Span], changed: Sequence[float] = ()
+) -> list[Fault]:
+    """Everything that is out of line, drift first; `changed` as `scene` has it."""
+    whole = [scene(series, spans, changed), returns(series, spans)]
+    found = [*drifts(series, spans), *(fault for fault in whole if fault)]
     return [*found, *events(series, spans)]

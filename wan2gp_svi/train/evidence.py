@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,6 +125,27 @@ def _encode(video: Tensor) -> Tensor:
     return tiny.encode(video[None])[0]
 
 
+def made(
+    way: Way, films: Sequence[Film], windows: int, experts: tuple[TinyWan, TinyWan], seed: int = 0
+) -> Iterator[list[Tensor]]:
+    """Make the films side by side: for each window, the frames (3, F, H, W) it adds to each."""
+    starts = world.draw([f.scene for f in films], np.array([[f.start.row()] for f in films]))
+    plans = [planned(way, windows, seed + 1000 * i) for i in range(len(films))]
+    size = Size(FRAMES, way.motion_latents, motion_frames=MODES[way.mode].motion_frames)
+    carries = [Carry(Chain(size, anchors=1), MODES[way.mode], way.anchor_strength) for _ in films]
+    for number in tqdm(range(windows), desc=way.name, unit="window", dynamic_ncols=True):
+        window = plans[0][number]
+        y = conditions(way, window, carries, starts)
+        noise = torch.stack([_noise(p[number].seed, y.shape[2:]) for p in plans])
+        text = words.encode_all([f.prompt(number) for f in films])
+        latents = denoised(experts, noise, text, y)
+        frames = tiny.decode(latents)
+        for i, carry in enumerate(carries):
+            last = latents[i, :, kept(window, size.motion_latents)]
+            carry.left = left_by(carry, window, last, frames[i])
+        yield [delivered(window, video) for video in frames]
+
+
 def chain(
     way: Way, films: Sequence[Film], windows: int, experts: tuple[TinyWan, TinyWan], seed: int = 0
 ) -> tuple[list[dict[str, float]], Tensor]:
@@ -133,28 +154,16 @@ def chain(
     Returns a row of figures for each window, the means over the films, and the last frame of each
     window of the first films, (windows, films, 3, H, W).
     """
-    starts = world.draw([f.scene for f in films], np.array([[f.start.row()] for f in films]))
     grounds = [measure.ground_of(f.scene, 64) for f in films]
-    plans = [planned(way, windows, seed + 1000 * i) for i in range(len(films))]
-    size = Size(FRAMES, way.motion_latents, motion_frames=MODES[way.mode].motion_frames)
-    carries = [Carry(Chain(size, anchors=1), MODES[way.mode], way.anchor_strength) for _ in films]
     before: list[Tensor] = []
     rows, lasts = [], []
-    for number in tqdm(range(windows), desc=way.name, unit="window", dynamic_ncols=True):
-        window = plans[0][number]
-        y = conditions(way, window, carries, starts)
-        noise = torch.stack([_noise(p[number].seed, y.shape[2:]) for p in plans])
-        text = words.encode_all([f.prompt(number) for f in films])
-        made = denoised(experts, noise, text, y)
-        frames = tiny.decode(made)
-        figures = []
-        for i, film_ in enumerate(films):
-            last = made[i, :, kept(window, size.motion_latents)]
-            carries[i].left = left_by(carries[i], window, last, frames[i])
-            new = delivered(window, frames[i])
-            figures.append(_figures(film_, number, new, before[i] if before else None, grounds[i]))
-        before = [delivered(window, video)[:, -9:] for video in frames]
-        lasts.append(frames[:SHOWN, :, -1])
+    for number, added in enumerate(made(way, films, windows, experts, seed)):
+        figures = [
+            _figures(f, number, new, before[i] if before else None, grounds[i])
+            for i, (f, new) in enumerate(zip(films, added, strict=True))
+        ]
+        before = [new[:, -9:] for new in added]
+        lasts.append(torch.stack([new[:, -1] for new in added[:SHOWN]]))
         means = {key: mean_of([f[key] for f in figures]) for key in figures[0]}
         rows.append({"window": float(number + 1), **means})
     return rows, torch.stack(lasts)
