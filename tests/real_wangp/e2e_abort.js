@@ -16,7 +16,12 @@ const playing = (page) => page.evaluate(async () => {
   return { duration: video.duration, time: video.currentTime, width: video.videoWidth };
 });
 onPage(port, 1500, 1900, async (page) => {
-  const press = (name) => page.getByRole('button', { name, exact: true }).first().click();
+  // While a run is on the page never rests, and a click that waits for it to comes too late.
+  const press = async (name) => {
+    const button = page.getByRole('button', { name, exact: true }).first();
+    await button.waitFor({ state: 'visible' });
+    await button.dispatchEvent('click');
+  };
   await upload(page, /Load Settings From/, film);
   await press('Generate');
   for (let i = 0; i < 600 && videos().length < 1; i++) await page.waitForTimeout(500);

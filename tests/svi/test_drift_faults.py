@@ -208,8 +208,7 @@ def jumping(back: float) -> Series:
     at = np.convolve(join, np.ones(5))[2:-2] > 0
     return calm(
         d_saturation=np.where(at, 0, gain).astype(np.float32),
-        spread=(0.2 * np.exp(colour)).astype(np.float32),
-        saturation=(40 * np.exp(colour)).astype(np.float32),
+        spread=(0.4 * np.exp(colour)).astype(np.float32),
         residual=np.where(join, 10, 1).astype(np.float32),
     )
 
@@ -223,9 +222,7 @@ def test_what_a_jump_takes_back_does_not_sum_up() -> None:
 
 def test_colour_must_show_in_the_frames_as_such() -> None:
     ramp = np.full(FRAMES, 0.05 / WINDOW, np.float32)
-    colour = np.cumsum(ramp)
-    told = calm(d_saturation=ramp, saturation=40 * np.exp(colour).astype(np.float32))
-    assert kinds(told) == ["saturation"]
-    assert kinds(calm(d_saturation=ramp, saturation=np.full(FRAMES, 40, np.float32))) == []
-    grey = 3 * np.exp(colour).astype(np.float32)  # one and a half times next to none
-    assert kinds(calm(d_saturation=ramp, saturation=grey)) == []
+    more = np.exp(np.cumsum(ramp)).astype(np.float32)
+    assert kinds(calm(d_saturation=ramp, spread=0.2 * more)) == ["saturation"]
+    assert kinds(calm(d_saturation=ramp, spread=0.2 + 0 * more)) == []
+    assert kinds(calm(d_saturation=ramp, spread=0.04 * more)) == []  # nearly grey

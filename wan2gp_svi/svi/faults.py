@@ -117,10 +117,11 @@ LONG, SLOW, SLOW_TOTAL = 8, 5.0, 2.0
 EVERYWHERE = 0.35
 """Of a change of exposure, what each quarter of the picture must have done."""
 AS_SUCH, GRAIN = 0.25, 0.5
-"""Of a change of detail, saturation or tint, what the frames as such must have changed by; and the
-least change of detail that is grain."""
-GREY = {"saturation": 20.0}
-"""Per cent of saturation that are added to it: twice as much of next to none is none."""
+"""Of a change of detail or tint, what the frames as such must have changed by; and the least change
+of detail that is grain."""
+SPREAD, GREY = 0.5, 0.1
+"""The same of saturation, by the spread of colour; and what is added to that, for twice as much of
+next to none is none."""
 UNLIKE = 2.0
 """Residual, in medians of it, above which two frames do not show the same things."""
 STILL = 0.02
@@ -287,7 +288,7 @@ def _drift(
         as_such = levels(np.stack([series.u, series.v], -1), parts)
         way = as_such[found[1]] - as_such[found[0]]
         return found if np.hypot(*way) >= AS_SUCH * abs(found[2]) else None
-    as_such = np.log(levels(getattr(series, AS_LEVELS[kind]), parts) + GREY.get(kind, 1e-3))
+    as_such = np.log(np.maximum(levels(getattr(series, AS_LEVELS[kind]), parts), 1e-3))
     if len(parts) > LONG:
         slow = going_on(level, Limit(SLOW_TOTAL * limit.total, limit.rate / SLOW), LONG)
         known = slow and found and slow[0] <= found[0] and found[1] <= slow[1]
@@ -300,7 +301,8 @@ def _drift(
         share = (as_such[last] - as_such[first]) / size
         return None if share < AS_SUCH or 0 < size < GRAIN else found
     if kind == "saturation":
-        return found if (as_such[last] - as_such[first]) / size >= AS_SUCH else None
+        spread = np.log(levels(series.spread, parts) + GREY)
+        return found if (spread[last] - spread[first]) / size >= SPREAD else None
     if kind == "exposure":  # a light that moves brightens one side and not the other
         quarters = [levels(summed(series, f"quarter{k}"), parts) for k in (1, 2, 3, 4)]
         share = min(float(one[last] - one[first]) / size for one in quarters)
