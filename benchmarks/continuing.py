@@ -3,8 +3,8 @@
     WANGP_DIR=... [WANGP_PYTHON=...] python benchmarks/continuing.py [--times 20]
 
 WanGP's own queue makes a video of two windows with tiny models and continues it by a window, that
-one by another, and so on, in one process; first with the extension, then WanGP's own SVI 2 Pro as it
-comes (left out where it has none). Printed after some of them: whether the packets of the first
+one by another, and so on, in one process; first with the extension, then WanGP's own SVI 2 Pro as
+it comes (left out where it has none). Printed after some of them: how many packets of the first
 video are still there, unchanged; and the PSNR of its decoded frames to what they were, the mean
 change of luma beside it. 64x64, textures in motion: harder to compress than most films.
 """
@@ -54,7 +54,9 @@ def run(tree: Path, out: Path, times: int) -> list[str]:
 
 def table(name: str, videos: list[str]) -> None:
     first, then = frames(videos[0]).astype(float), packets(videos[0])
-    print(f"{name}\n{'continued':>10} {'frames':>7} {'packets kept':>13} {'PSNR, dB':>9} {'luma':>6}")
+    print(
+        f"{name}\n{'continued':>10} {'frames':>7} {'packets kept':>13} {'PSNR, dB':>9} {'luma':>6}"
+    )
     for k in sorted({1, 2, 3, 5, 10, len(videos) - 1}):
         if k >= len(videos):
             continue

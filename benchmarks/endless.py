@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,9 +25,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from wan2gp_svi.video.encode import SETTINGS, encoder
-from wan2gp_svi.video.packets import opened, units
-from wan2gp_svi.video.writer import Writer
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from wan2gp_svi.video.encode import SETTINGS, encoder  # noqa: E402
+from wan2gp_svi.video.packets import opened, units  # noqa: E402
+from wan2gp_svi.video.writer import Writer  # noqa: E402
 
 RATE = 16
 OVERLAP = 5  # frames of a window that the one before has already

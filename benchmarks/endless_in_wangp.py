@@ -4,8 +4,8 @@
 
 WanGP's own queue and window loop make a video of that many windows of 17 frames, 64x64, with models
 that give zeros: what is left is all that is not the model. First with the extension, then WanGP's
-own SVI 2 Pro as it comes (`--plain` windows of it, for its cost grows with the square; 0 leaves it
-out, and so does a WanGP that has none). Intermediate videos are not kept.
+own SVI 2 Pro as it comes, before WanGP 10 its Image2video (`--plain` windows of it, for its cost
+grows with the square; 0 leaves it out). Intermediate videos are not kept.
 
 Printed for some windows (the median of nine around each): milliseconds from one saved video to the
 next, milliseconds of that in WanGP's `save_video`, frames encoded, resident memory.
@@ -25,12 +25,14 @@ import bench
 
 FIRST, ADDS, NATIVE_ADDS = 17, 12, 13
 AROUND = 4
+PRO = "i2v_2_2_svi2pro"
 
 
-def run(tree: Path, out: Path, windows: int, adds: int) -> list[dict]:
+def run(tree: Path, out: Path, windows: int, adds: int, model: str = PRO) -> list[dict]:
     """What was noted at each video saved."""
     scenario = {
         "name": "long",
+        "model": model,
         "fake": True,
         "forget": True,
         "set": {"video_length": FIRST + (windows - 1) * adds, "prompt": "one"},
@@ -71,7 +73,9 @@ def main() -> None:
         table("with the extension", run(tree, out / "with", args.windows, ADDS), shown)
         if args.plain:
             tree = bench.copy_of(os.environ["WANGP_DIR"], out / "plain")
-            table("WanGP alone", run(tree, out / "without", args.plain, NATIVE_ADDS), shown)
+            model = PRO if int(bench.version_of(tree).split(".")[0]) >= 10 else "i2v_2_2"
+            saves = run(tree, out / "without", args.plain, NATIVE_ADDS, model)
+            table(f"WanGP alone, {model}", saves, shown)
 
 
 if __name__ == "__main__":

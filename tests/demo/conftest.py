@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 HOST = Path(__file__).parents[2] / "wan2gp_svi" / "demo" / "host"
-sys.path.insert(0, str(HOST))
+sys.path[:0] = [str(HOST), str(Path(__file__).parent)]
 
 
 @pytest.fixture

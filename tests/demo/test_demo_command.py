@@ -23,23 +23,29 @@ from wan2gp_svi.video.frames import read
 
 
 def arguments(out, **changes):
-    given = {"image": None, "frames": None, "window": None, "prompt": None, "seed": 0}
+    given = {
+        "image": str(materials.PHOTO),
+        "frames": None,
+        "window": None,
+        "prompt": None,
+        "seed": 0,
+    }
     return argparse.Namespace(**{**given, "out": str(out), **changes})
 
 
 @pytest.fixture(scope="module")
 def small():
-    """The demo at a quarter of its size in each direction, and with fewer steps."""
+    """Films at a quarter of their size in each direction, and with fewer steps."""
     patch = pytest.MonkeyPatch()
     patch.setattr(materials, "SIDE", 64)
-    patch.setattr(film, "STEPS", 3)
+    patch.setattr(materials, "STEPS", 3)
     yield
     patch.undo()
 
 
 @pytest.fixture(scope="module")
 def made(small, tmp_path_factory):
-    """The output folder of one demo, its name with a space and letters beyond ASCII."""
+    """The output folder of a photo's film, its name with a space and letters beyond ASCII."""
     out = tmp_path_factory.mktemp("demo") / "été 1"
     assert commands.demo(arguments(out)) == 0
     return out
@@ -333,7 +339,83 @@ def test_the_video_has_the_photos_shape(photo, size, monkeypatch):
 
 def test_the_bundled_photo_and_its_origin():
     assert materials.PHOTO.stat().st_size < 100_000
-    assert materials.photo(None).size == (480, 480)
+    assert materials.photo(str(materials.PHOTO)).size == (480, 480)
     origin = (materials.PHOTO.parent / "README.txt").read_text()
     assert "public domain" in origin
     assert "NASA" in origin
+
+
+# -- the film of the small world ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """The output folder of the demo as it comes, but for fewer steps and windows."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(materials, "WORLD_STEPS", 4)
+    patch.setattr(materials, "WORLD_MORE", 2)
+    out = tmp_path_factory.mktemp("world")
+    assert commands.demo(arguments(out, image=None)) == 0
+    patch.undo()
+    return out
+
+
+def test_trained_weights_make_it_in_two_runs(world):
+    plan = json.loads((world / "plan.json").read_text(encoding="utf-8"))
+    assert [w["run"] for w in plan["windows"]] == [1, 1, 1, 2, 2]
+    assert [w["anchor"] for w in plan["windows"]] == [0, 1, 2, 2, 2]
+    assert [len(w["words"]) for w in plan["windows"]] == [1, 2, 1, 2, 1]
+    assert shown(world / "video.mp4").shape == (25 + 4 * 20, 64, 64, 3)
+    for noise in ("high", "low"):
+        used = (world / "host" / "ckpts" / f"{noise}.safetensors").read_bytes()
+        assert used == (materials.WEIGHTS / f"{noise}.safetensors").read_bytes()
+
+
+def disc(frame, colour):
+    """Where the disc of a colour is: its middle (x, y) and its pixels."""
+    red, green, blue = np.moveaxis(frame.astype(float), -1, 0)
+    is_it = {
+        "purple": (red - green > 40) & (blue - green > 40),
+        "yellow": (red - blue > 60) & (green - blue > 60),
+    }[colour]
+    y, x = np.nonzero(is_it)
+    return (x.mean(), y.mean(), len(x)) if len(x) else (np.nan, np.nan, 0)
+
+
+def test_the_words_act(world):
+    """It moves right in window 1, is purple in window 2, yellow from window 3 on, goes up in 4."""
+    frames = shown(world / "video.mp4")
+    assert disc(frames[20], "purple")[0] > disc(frames[0], "purple")[0] + 6
+    assert disc(frames[40], "purple")[2] > 60 and disc(frames[40], "yellow")[2] < 15
+    assert disc(frames[60], "yellow")[2] > 60 and disc(frames[60], "purple")[2] < 15
+    assert disc(frames[84], "yellow")[1] < disc(frames[72], "yellow")[1] - 4
+
+
+def test_beside_it_stands_the_film_without_svi(world):
+    host = world / "host"
+    task = json.loads((host / "without-svi.json").read_text(encoding="utf-8"))
+    assert task["model_type"] == "i2v_2_2" and "custom_settings" not in task
+    plain, both = shown(host / "outputs" / "without-svi.mp4"), shown(world / "side-by-side.mp4")
+    assert len(plain) == 25 + 4 * 24
+    assert len(both) == 25 + 4 * 20
+    side = film.LARGER
+    right = both[50, -side:, -side:].astype(float)
+    enlarged = Image.fromarray(plain[50]).resize((side, side), Image.Resampling.BICUBIC)
+    assert np.abs(right - np.asarray(enlarged, float)).mean() < 4
+
+
+def test_a_film_with_words_of_ones_own_stands_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(materials, "WORLD_STEPS", 1)
+    monkeypatch.setattr(materials, "WORLD_MORE", 1)
+    args = arguments(tmp_path, image=None, frames=25, prompt=["a purple disc rests"])
+    assert commands.demo(args) == 0
+    assert not (tmp_path / "side-by-side.mp4").exists()
+    assert Image.open(tmp_path / "contact-sheet.png").width == 1400
+
+
+def test_its_pictures_are_the_worlds():
+    import world_pictures
+
+    for name, drawn in zip(materials.PICTURES, world_pictures.drawn(), strict=True):
+        bundled = Image.open(materials.ASSETS / f"world-{name}").convert("RGB")
+        assert np.abs(np.asarray(bundled, int) - np.asarray(drawn, int)).max() <= 1

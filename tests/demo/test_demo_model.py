@@ -124,7 +124,7 @@ def test_turning_keeps_lengths_and_leaves_the_origin():
 
 
 def test_text_attention_is_softmax_over_the_words():
-    attention = WanSelfAttention(dim=12, num_heads=3).requires_grad_(False)
+    attention = WanSelfAttention(dim=12, num_heads=3, eps=1e-5).requires_grad_(False)
     x, context = noise(1, 5, 12), noise(1, 4, 12, seed=1)
     given_list = [x]
     out, queries = attention.text_cross_attention(given_list, context, return_q=True)

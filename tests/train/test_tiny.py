@@ -1,6 +1,7 @@
 """The small Wan: a checkpoint's names, the demo's VAE in batches, training that can be stopped."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from wan2gp_svi.demo.host.models.wan.modules.vae import WanVAE
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.train import base, checkpoint, flow, tiny, words
 from wan2gp_svi.train.base import Recipe
+from wan2gp_svi.train.commands import WEIGHTS
 from wan2gp_svi.train.tiny import Size
 
 SMALL = Size(dim=128, ffn_dim=64, num_heads=1, num_layers=1, freq_dim=32)
@@ -48,6 +50,18 @@ def test_names_and_shapes_are_a_wan_checkpoints():
         ),
         *(f"{a}_attn.norm_{leaf}.weight" for a in ("self", "cross") for leaf in "qk"),
     }
+
+
+def test_the_small_host_gives_the_same_with_the_same_file(monkeypatch):
+    host = Path(__file__).parents[2] / "wan2gp_svi" / "demo" / "host"
+    monkeypatch.syspath_prepend(str(host))
+    from models.wan.modules.model import trained_model
+
+    file = WEIGHTS / "high.safetensors"
+    x, y = rand(1, 16, 3, 8, 8), rand(1, 20, 3, 8, 8, seed=1)
+    text, t = words.encode("a red disc moves right over green stripes")[None], torch.tensor([700.0])
+    (theirs,) = trained_model(file)([x], t, [text], y=y[0])
+    assert torch.allclose(base.load_model(file)(x, t, text, y), theirs, atol=1e-4)
 
 
 def test_patches_are_what_the_convolution_gives():

@@ -8,7 +8,7 @@ import importlib.util
 import time
 from typing import Any
 
-from wan2gp_svi.demo.film import VIDEO, latents, make
+from wan2gp_svi.demo.film import BESIDE, VIDEO, latents, make
 from wan2gp_svi.errors import UserError
 
 NEEDED = ("torch", "numpy", "PIL", "safetensors", "imageio_ffmpeg", "tqdm", "av")
@@ -62,5 +62,8 @@ def _show(made: dict[str, Any], seconds: float) -> None:
     print(f"\n{length}, made in {seconds:.0f} s.")
     print(f"The video:         {made['out'] / VIDEO}")
     print(f"The contact sheet: {made['out'] / 'contact-sheet.png'}")
+    if made["beside"]:
+        print(f"Beside it, without SVI: {made['out'] / BESIDE}")
     print(f"The plan:          {made['out'] / 'plan.json'}")
-    print("Weights are constructed and seeded, not trained: look at the joins, not at the art.")
+    if not made["trained"]:
+        print("Weights are constructed and seeded, not trained: look at the joins, not at the art.")

@@ -1,8 +1,8 @@
 """The demo's film: a chained video on a machine without WanGP, weights or a GPU.
 
 The small host (`host/`) is copied, the extension is installed on it as it is on a user's WanGP, and
-the host makes three windows in one run and a fourth in another, which continues the first one's
-video from its hand-over file.
+the host makes three windows in one run and the rest in another, which continues the first one's
+video from its hand-over file. What is filmed, and with which weights, is materials.py's.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from wan2gp_svi.files import whole
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL import Image
 
+    from wan2gp_svi.demo.materials import Film
     from wan2gp_svi.report.sheet import Row
     from wan2gp_svi.svi.schedule import Segment as TimedSegment
     from wan2gp_svi.svi.windows import Window
@@ -35,57 +35,68 @@ HOST = Path(__file__).parent / "host"
 MARK = ".wan2gp-svi-demo"
 MODEL = "i2v_2_2_svi2pro"
 FPS = 16
-WINDOW, MAX_WINDOW, MAX_FRAMES = 33, 129, 2000
-STEPS = 6
-VIDEO, HANDOVER = "video.mp4", "video.svi.safetensors"
+MAX_WINDOW, MAX_FRAMES = 129, 2000
+VIDEO, HANDOVER, BESIDE = "video.mp4", "video.svi.safetensors", "side-by-side.mp4"
+SWITCH = 875  # Wan 2.2 i2v: the time step at which the low-noise model takes over
+IN_DETAIL = 4
+"""Windows that the contact sheet shows frame by frame; of all it shows one frame each."""
+LARGER = 256  # pixels: sides of the pictures in BESIDE
 
 
 def make(args: argparse.Namespace) -> dict[str, Any]:
     """Make the film, its contact sheet and its plan in `args.out`; returns the plan, and where."""
-    import numpy as np
-
     from wan2gp_svi.demo import materials
     from wan2gp_svi.report.sheet import contact_sheet, save_png
-    from wan2gp_svi.video.frames import read
 
-    window = WINDOW if args.window is None else args.window
-    runs = _plan(args.frames, window, args.prompt or materials.PROMPTS, args.seed)
-    picture = materials.photo(args.image)
+    film = materials.of_world() if args.image is None else materials.of_photo(args.image)
+    window = film.window if args.window is None else args.window
+    runs = _plan(args.frames, window, args.prompt or film.prompts, args.seed, film.more)
     out = _folder(Path(args.out))
     host = _install(out)
-    size = materials.video_size(picture)
-    pictures = materials.write_pictures(picture, size, host)
-    materials.write_loras(host / "loras" / "wan")
+    pictures = materials.write_pictures(film, host)
+    if film.trained:
+        materials.write_weights(host)
+    else:
+        materials.write_loras(host / "loras" / "wan")
 
     chain, more = runs
-    print(f"\nRun 1: {_count(chain.windows)} from a start photo, with two anchors")
-    _run(host, _task(chain, window, size, args.seed), "chain")
+    print(f"\nRun 1: {_count(chain.windows)} from a picture, with two anchors")
+    _run(host, _task(film, chain, window, args.seed), "chain")
     print(f"\nRun 2: {_count(more.windows)} more, from the hand-over file of the first run")
-    _run(host, _task(more, window, size, -1), "video")
+    _run(host, _task(film, more, window, -1), "video")
 
-    outputs = host / "outputs"
-    frames = np.stack(list(read(outputs / VIDEO)[1]))
     windows = [*chain.windows, *more.windows]
-    if len(frames) != windows[-1].stop:
-        raise RuntimeError(f"{len(frames)} frames were made, {windows[-1].stop} were planned")
+    frames = _frames(host / "outputs" / VIDEO, windows[-1].stop)
     for name in (VIDEO, HANDOVER):
         with whole(out / name) as part:
-            shutil.copyfile(outputs / name, part)
+            shutil.copyfile(host / "outputs" / name, part)
+    strips: list[tuple[str, np.ndarray]] = []
+    if film.plain and not args.prompt:
+        print(f"\nThe same {_count(windows)} without SVI, each from the last frame before it")
+        plain = _without_svi(host, film, len(windows), window, args.seed)
+        ends = [window - 1 + k * (window - 1) for k in range(len(windows))]
+        strips = [
+            ("with SVI: the last frame of each window", frames[[w.stop - 1 for w in windows]]),
+            ("without SVI, same model, words and start image", plain[ends]),
+        ]
+        _beside(frames, plain, host / "outputs" / BESIDE)
+        with whole(out / BESIDE) as part:
+            shutil.copyfile(host / "outputs" / BESIDE, part)
     seams = _seams(frames, windows)
-    rows = _rows(runs, pictures, seams)
+    rows = _rows(runs, film.names, pictures, seams)
     notes = (
-        "Made by wan2gp-svi's small host: weights constructed and seeded, not trained. It shows"
-        " how windows are planned, joined and continued, not what Wan can paint.",
+        film.says,
         f"{len(windows)} windows, {len(frames)} frames at {FPS} a second. Each window sees its"
-        " anchor and the last latent of the window before; words act as a tint from their time on.",
+        " anchor and the last latent of the window before; words act from their time on.",
         "Seam: the mean change of a pixel across the join, over the median of all changes from"
         " frame to frame.",
     )
-    sheet = contact_sheet(frames, rows, FPS, "wan2gp-svi: one video, window by window", notes)
+    title = "wan2gp-svi: one video, window by window"
+    sheet = contact_sheet(frames, rows, FPS, title, notes, IN_DETAIL, strips)
     save_png(sheet, out / "contact-sheet.png")
-    description = _description(runs, rows, seams, size, args.seed)
+    description = _description(runs, rows, seams, film.size, args.seed)
     _write(out / "plan.json", json.dumps(description, indent=2, ensure_ascii=False) + "\n")
-    return {**description, "out": out}
+    return {**description, "out": out, "beside": bool(strips), "trained": film.trained}
 
 
 # -- what is asked for ----------------------------------------------------------------------------
@@ -103,8 +114,11 @@ class _Run:
 _Runs = tuple[_Run, _Run]
 
 
-def _plan(frames: int | None, window: int, prompts: Sequence[str], seed: int) -> _Runs:
-    """Both runs. Raises UserError for what cannot be made, before anything is."""
+def _plan(frames: int | None, window: int, prompts: Sequence[str], seed: int, more: int) -> _Runs:
+    """Both runs, the second one of `more` windows.
+
+    Raises UserError for what cannot be made, before anything is.
+    """
     from wan2gp_svi.svi.windows import Chain, Size, plan
 
     if window > MAX_WINDOW:
@@ -132,7 +146,7 @@ def _plan(frames: int | None, window: int, prompts: Sequence[str], seed: int) ->
         source_frames=first[-1].stop,
         windows_before=len(first),
     )
-    second = plan(continued.size.adds + 1, continued)
+    second = plan(more * continued.size.adds + 1, continued)
     return _run_of(first, prompts[: len(first)]), _run_of(second, rest)
 
 
@@ -185,19 +199,26 @@ def _install(out: Path) -> Path:
     return host
 
 
-def _task(run: _Run, window: int, size: tuple[int, int], seed: int) -> dict[str, Any]:
+def _settings(film: Film, window: int, seed: int) -> dict[str, Any]:
+    """What all tasks of a film have in common."""
+    return {
+        "resolution": f"{film.size[0]}x{film.size[1]}",
+        "sliding_window_size": window,
+        "num_inference_steps": film.steps,
+        "guidance_scale": film.guidance,
+        "guidance2_scale": film.guidance,
+        "switch_threshold": SWITCH,
+        "seed": seed,
+    }
+
+
+def _task(film: Film, run: _Run, window: int, seed: int) -> dict[str, Any]:
     """The host's settings file of one run."""
     windows, new = run.windows, run.windows[0].start == 0
-    task: dict[str, Any] = {
+    task = _settings(film, window, seed) | {
         "model_type": MODEL,
         "prompt": "\n".join(run.prompts),
-        "resolution": f"{size[0]}x{size[1]}",
-        "sliding_window_size": window,
         "video_length": windows[-1].stop - windows[0].start + (not new),
-        "num_inference_steps": STEPS,
-        "guidance_scale": 3.5,
-        "guidance2_scale": 3.5,
-        "seed": seed,
     }
     if new:
         task |= {
@@ -228,6 +249,53 @@ def _run(host: Path, task: dict[str, Any], name: str) -> None:
         raise RuntimeError(f"the small host stopped with exit code {done.returncode}")
 
 
+def _frames(video: Path, planned: int) -> np.ndarray:
+    """All frames of a video, (F, H, W, 3), uint8."""
+    import numpy as np
+
+    from wan2gp_svi.video.frames import read
+
+    frames = np.stack(list(read(video)[1]))
+    if len(frames) != planned:
+        raise RuntimeError(f"{len(frames)} frames were made, {planned} were planned")
+    return frames
+
+
+def _without_svi(host: Path, film: Film, count: int, window: int, seed: int) -> np.ndarray:
+    """The same film by the same model, each window from the last frame of the one before."""
+    frames = window + (count - 1) * (window - 1)
+    task = _settings(film, window, seed) | {
+        "model_type": "i2v_2_2",
+        "prompt": "\n".join(film.plain[:count]),
+        "video_length": frames,
+        "image_prompt_type": "S",
+        "image_start": "start.png",
+    }
+    _run(host, task, "without-svi")
+    return _frames(host / "outputs" / "without-svi.mp4", frames)
+
+
+def _beside(ours: np.ndarray, plain: np.ndarray, path: Path) -> None:
+    """Both films side by side, enlarged, as a video."""
+    import numpy as np
+    from PIL import Image, ImageDraw, ImageFont
+
+    from wan2gp_svi.video.encode import encoder
+
+    canvas = Image.new("RGB", (2 * LARGER + 16, LARGER + 32), "#fbfaf6")
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(18)
+    lefts = (0, LARGER + 16)
+    for left, words in zip(lefts, ("with SVI", "without SVI"), strict=True):
+        pen.text((left + 8, 5), words, "#1d2330", font)
+    shots = []
+    for pair in zip(ours, plain, strict=False):
+        for left, frame in zip(lefts, pair, strict=True):
+            large = Image.fromarray(frame).resize((LARGER, LARGER), Image.Resampling.BICUBIC)
+            canvas.paste(large, (left, 32))
+        shots.append(np.asarray(canvas))
+    encoder("libx264_8", FPS)(np.stack(shots), path)
+
+
 def _seams(frames: np.ndarray, windows: list[Window]) -> list[float | None]:
     """For each window: the change across its join over the median change between neighbours."""
     import numpy as np
@@ -241,7 +309,9 @@ def _seams(frames: np.ndarray, windows: list[Window]) -> list[float | None]:
 # -- what is shown --------------------------------------------------------------------------------
 
 
-def _rows(runs: _Runs, pictures: list[Path], seams: list[float | None]) -> list[Row]:
+def _rows(
+    runs: _Runs, names: Sequence[str], pictures: list[Path], seams: list[float | None]
+) -> list[Row]:
     from PIL import Image
 
     from wan2gp_svi.report.sheet import Row, Segment
@@ -252,7 +322,7 @@ def _rows(runs: _Runs, pictures: list[Path], seams: list[float | None]) -> list[
         for w, parts in zip(run.windows, run.segments, strict=True):
             goes_on = number == 2
             anchor = rows[-1].anchor_number if goes_on and rows else w.anchor
-            named = ("the start photo", "anchor 1, evening", "anchor 2, night")[anchor]
+            named = names[anchor]
             seam = seams[len(rows)]
             rows.append(
                 Row(
@@ -284,7 +354,7 @@ def _rows(runs: _Runs, pictures: list[Path], seams: list[float | None]) -> list[
 
 def _join(window: Window, new_run: bool, seam: float | None) -> str:
     if seam is None:
-        return "starts on the photo"
+        return "starts on the picture"
     source = "the file that run 1 left, in a new run" if new_run else f"window {window.index - 1}"
     return (
         f"join at {window.seconds[0]:.2f} s: {latents(window.motion_latents)} handed over from"

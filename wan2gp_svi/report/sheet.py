@@ -73,28 +73,54 @@ def _wrap(text: str, font, width: float, lines: int) -> list[str]:
 
 
 def contact_sheet(
-    frames: np.ndarray, rows: Sequence[Row], fps: float, title: str, notes: Sequence[str]
+    frames: np.ndarray,
+    rows: Sequence[Row],
+    fps: float,
+    title: str,
+    notes: Sequence[str],
+    in_detail: int | None = None,
+    strips: Sequence[tuple[str, np.ndarray]] = (),
 ) -> Image.Image:
-    """The sheet of a video (F, H, W, 3), uint8."""
-    longest = max(row.stop - row.start for row in rows)
-    strip = WIDTH - 2 * MARGIN - INFO
-    pixels_a_frame = strip / longest
+    """The sheet of a video (F, H, W, 3), uint8.
+
+    The first `in_detail` windows (None: all) have a row each. Below them stand the strips: words,
+    and some pictures (n, H, W, 3).
+    """
+    shown = rows[:in_detail]
+    longest = max(row.stop - row.start for row in shown)
+    width = WIDTH - 2 * MARGIN - INFO
+    pixels_a_frame = width / longest
     step = -(-longest // (4 * COLUMNS)) * 4  # a picture for each latent, or for every few
     thumb_width = int(step * pixels_a_frame) - 4
     thumb_height = round(thumb_width * frames.shape[1] / frames.shape[2])
     row_height = thumb_height + 112
     top = 74 + 24 * len(notes)
-    height = top + 64 + row_height * len(rows) + 8
-    sheet = Image.new("RGB", (WIDTH, height), PAPER)
+    below = top + 64 + row_height * len(shown) + 8
+    small = _strip_size(strips, frames.shape)
+    sheet = Image.new("RGB", (WIDTH, below + len(strips) * (small[1] + 44)), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, 22), title, INK, _font(30))
     for i, note in enumerate(notes):
         draw.text((MARGIN, 66 + 24 * i), note, GREY, _font(16))
     _overview(draw, top, rows, fps)
-    for i, row in enumerate(rows):
+    for i, row in enumerate(shown):
         y = top + 64 + i * row_height
         _row(sheet, draw, y, row, frames, fps, (pixels_a_frame, step, thumb_width, thumb_height))
+    for i, (words, pictures) in enumerate(strips):
+        y = below + i * (small[1] + 44)
+        draw.line((MARGIN, y - 8, WIDTH - MARGIN, y - 8), LINE)
+        draw.text((MARGIN, y - 2), words, INK, _font(18))
+        for k, picture in enumerate(pictures):
+            thumb = Image.fromarray(picture).resize(small, Image.Resampling.LANCZOS)
+            sheet.paste(thumb, (MARGIN + k * (small[0] + 4), y + 24))
     return sheet
+
+
+def _strip_size(strips: Sequence[tuple[str, np.ndarray]], shape: Sequence[int]) -> tuple[int, int]:
+    """Width and height of a strip's pictures, which fill the sheet's width."""
+    most = max((len(pictures) for _, pictures in strips), default=1)
+    width = min((WIDTH - 2 * MARGIN) // most - 4, 160)
+    return width, round(width * shape[1] / shape[2])
 
 
 def _overview(draw: ImageDraw.ImageDraw, y: int, rows: Sequence[Row], fps: float) -> None:

@@ -514,9 +514,7 @@ def scene(series: Series, spans: Sequence[Span], changed: Sequence[float]) -> Fa
     return Fault("scene", start, stop, size, (first, last))
 
 
-def faults(
-    series: Series, spans: Sequence[Span], changed: Sequence[float] = ()
-) -> list[Fault]:
+def faults(series: Series, spans: Sequence[Span], changed: Sequence[float] = ()) -> list[Fault]:
     """Everything that is out of line, drift first; `changed` as `scene` has it."""
     whole = [scene(series, spans, changed), returns(series, spans)]
     found = [*drifts(series, spans), *(fault for fault in whole if fault)]

@@ -1,30 +1,15 @@
-"""A fixed text encoder: every word is a number that its letters give, mixed with its neighbours'.
-
-A trained encoder's token knows where it stands: "blue" in "turns blue" is not the "blue" of "over
-blue stripes", and what follows "then" comes second. Here a token is its word's own embedding plus,
-weaker, those of the words before and behind it (each turned its own way, so that the two differ)
-and that of the number of its clause, counted by "then". Nothing is trained.
-"""
+"""A fixed text encoder: the demo host's, tokens in context, padded. Nothing is trained."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import re
 
 import torch
 from torch import Tensor
 
-TEXT_DIM, TEXT_LEN = 64, 32
-NEIGHBOUR, CLAUSE = 0.5, 0.7
-"""How much a token holds of each neighbour, and of its clause's number."""
+from wan2gp_svi.demo.host.shared.text_encoder import TEXT_DIM, in_context, words_of
 
-
-@functools.lru_cache(maxsize=4096)
-def _embedding(word: str) -> Tensor:
-    """Normal numbers (TEXT_DIM,) from a generator that the word's SHA-256 seeds."""
-    seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:7], "big")
-    return torch.randn(TEXT_DIM, generator=torch.Generator().manual_seed(seed))
+TEXT_LEN = 32
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -33,16 +18,7 @@ def encode(text: str) -> Tensor:
 
     Do not write into it: it is kept for the next call.
     """
-    words = (re.findall(r"\w+", text.lower()) or [""])[:TEXT_LEN]
-    own = torch.stack([_embedding(word) for word in words])
-    nothing = own.new_zeros(1, TEXT_DIM)
-    before = torch.cat([nothing, own[:-1]]).roll(1, dims=1)
-    behind = torch.cat([own[1:], nothing]).roll(-1, dims=1)
-    clause, clauses = 0, []
-    for word in words:
-        clause += word == "then"
-        clauses.append(_embedding(f"clause {clause}"))
-    tokens = own + NEIGHBOUR * (before + behind) + CLAUSE * torch.stack(clauses)
+    tokens = in_context(words_of(text, TEXT_LEN))
     return torch.cat([tokens, tokens.new_zeros(TEXT_LEN - len(tokens), TEXT_DIM)])
 
 

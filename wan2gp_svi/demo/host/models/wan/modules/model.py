@@ -1,4 +1,4 @@
-"""The denoiser in miniature: a Wan-style transformer with seeded weights, on top of the prior.
+"""The denoiser in miniature: a Wan-style transformer, trained, or with seeded weights on a prior.
 
 36 channels come in (16 of noise, 4 of mask, 16 of conditioning), patches of 1x2x2 become tokens,
 each block has self-attention with 3D rotary positions, cross-attention to the words and a
@@ -8,10 +8,13 @@ feed-forward part, all but the words modulated by the time step; 16 channels com
 from __future__ import annotations
 
 import functools
+import json
 import math
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from shared.text_encoder import TEXT_DIM, TEXT_LEN
 from torch import nn
 
@@ -86,11 +89,11 @@ class WanRMSNorm(nn.Module):
 class WanSelfAttention(nn.Module):
     """Attention among tokens; cross-attention to text shares its four linear layers."""
 
-    def __init__(self, dim: int, num_heads: int) -> None:
+    def __init__(self, dim: int, num_heads: int, eps: float) -> None:
         super().__init__()
         self.dim, self.num_heads, self.head_dim = dim, num_heads, dim // num_heads
         self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
-        self.norm_q, self.norm_k = WanRMSNorm(dim), WanRMSNorm(dim)
+        self.norm_q, self.norm_k = WanRMSNorm(dim, eps), WanRMSNorm(dim, eps)
 
     def text_cross_attention(
         self, xlist: list[torch.Tensor], context: torch.Tensor, return_q: bool = False
@@ -130,12 +133,14 @@ class WanT2VCrossAttention(WanSelfAttention):
 class WanAttentionBlock(nn.Module):
     """Self-attention, cross-attention, feed-forward; the time step scales and shifts 1 and 3."""
 
-    def __init__(self, dim: int, ffn_dim: int, num_heads: int) -> None:
+    def __init__(self, dim: int, ffn_dim: int, num_heads: int, eps: float) -> None:
         super().__init__()
-        self.norm1, self.norm2 = (nn.LayerNorm(dim, elementwise_affine=False) for _ in range(2))
-        self.norm3 = nn.LayerNorm(dim)
-        self.self_attn = WanSelfAttention(dim, num_heads)
-        self.cross_attn = WanT2VCrossAttention(dim, num_heads)
+        self.norm1, self.norm2 = (
+            nn.LayerNorm(dim, eps, elementwise_affine=False) for _ in range(2)
+        )
+        self.norm3 = nn.LayerNorm(dim, eps)
+        self.self_attn = WanSelfAttention(dim, num_heads, eps)
+        self.cross_attn = WanT2VCrossAttention(dim, num_heads, eps)
         self.ffn = nn.Sequential(
             nn.Linear(dim, ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(ffn_dim, dim)
         )
@@ -160,9 +165,9 @@ class WanAttentionBlock(nn.Module):
 class Head(nn.Module):
     """Tokens back to patches of latents."""
 
-    def __init__(self, dim: int, out_dim: int, patch: tuple[int, int, int]) -> None:
+    def __init__(self, dim: int, out_dim: int, patch: tuple[int, int, int], eps: float) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim, elementwise_affine=False)
+        self.norm = nn.LayerNorm(dim, eps, elementwise_affine=False)
         self.head = nn.Linear(dim, out_dim * math.prod(patch))
         self.modulation = nn.Parameter(torch.zeros(1, 2, dim))
 
@@ -172,11 +177,12 @@ class Head(nn.Module):
 
 
 class WanModel(nn.Module):
-    """Predicts the velocity of latents. Two of these, of different seeds, make a pipeline."""
+    """Predicts the velocity of latents. Two of these make a pipeline: of different seeds, or with
+    the weights of files (`trained_model`), which need no prior."""
 
     def __init__(
         self,
-        seed: int,
+        seed: int | None,
         model_type: str = "i2v2_2",
         patch_size: tuple[int, int, int] = (1, 2, 2),
         text_len: int = TEXT_LEN,
@@ -188,6 +194,7 @@ class WanModel(nn.Module):
         text_dim: int = TEXT_DIM,
         num_heads: int = 2,
         num_layers: int = 2,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.model_type, self.patch_size, self.text_len = model_type, patch_size, text_len
@@ -202,12 +209,14 @@ class WanModel(nn.Module):
         )
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, dim * 6))
         self.blocks = nn.ModuleList(
-            WanAttentionBlock(dim, ffn_dim, num_heads) for _ in range(num_layers)
+            WanAttentionBlock(dim, ffn_dim, num_heads, eps) for _ in range(num_layers)
         )
-        self.head = Head(dim, out_dim, patch_size)
+        self.head = Head(dim, out_dim, patch_size, eps)
         self.vae = WanVAE()  # what the prior measures motion with; holds no parameters
         self.register_buffer("strength", self._strength(), persistent=False)
-        self._seed_weights(seed)
+        self.trained = seed is None
+        if seed is not None:
+            self._seed_weights(seed)
         self.eval().requires_grad_(False)
 
     @staticmethod
@@ -269,9 +278,6 @@ class WanModel(nn.Module):
             freqs = rotary_angles(grid, self.dim // self.num_heads)  # type: ignore[arg-type]
         e = self.time_embedding(time_features(t, self.freq_dim))
         e6 = self.time_projection(e).unflatten(1, (6, self.dim))
-        mean, freedom = prior(y, self.vae)
-        freedom = freedom[None, None, :, None, None]
-        sigma = float(t.flatten()[0]) / 1000
         out = []
         for latents, words in zip(x, context, strict=True):
             words = self.text_embedding(words)
@@ -281,7 +287,25 @@ class WanModel(nn.Module):
             tokens = tokens.flatten(2).transpose(1, 2)
             for block in self.blocks:
                 tokens = block(tokens, e6, words, grid, freqs)
-            push = smooth(torch.tanh(self.unpatchify(self.head(tokens, e), grid)))  # type: ignore[arg-type]
-            shifted = mean + freedom * self.strength * push
-            out.append(velocity(latents, sigma, shifted, GRAIN * freedom))
+            made = self.unpatchify(self.head(tokens, e), grid)  # type: ignore[arg-type]
+            out.append(made if self.trained else self._on_prior(made, latents, t, y))
         return out
+
+    def _on_prior(
+        self, made: torch.Tensor, latents: torch.Tensor, t: torch.Tensor, y: torch.Tensor
+    ) -> torch.Tensor:
+        """The velocity where what the transformer made only moves the prior's mean."""
+        mean, freedom = prior(y, self.vae)
+        freedom = freedom[None, None, :, None, None]
+        shifted = mean + freedom * self.strength * smooth(torch.tanh(made))
+        return velocity(latents, float(t.flatten()[0]) / 1000, shifted, GRAIN * freedom)
+
+
+def trained_model(path: Path) -> WanModel:
+    """A model whose sizes and weights are a file's (`wan2gp-svi train base` writes them)."""
+    with safe_open(path, "pt") as file:
+        config = json.loads(file.metadata()["config"])
+        tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    model = WanModel(None, eps=1e-6, **config)
+    model.load_state_dict(tensors)
+    return model
