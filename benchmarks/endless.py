@@ -27,9 +27,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from wan2gp_svi.video.encode import SETTINGS, encoder  # noqa: E402
-from wan2gp_svi.video.packets import opened, units  # noqa: E402
-from wan2gp_svi.video.writer import Writer  # noqa: E402
+from wan2gp_svi.video.encode import SETTINGS, encoder
+from wan2gp_svi.video.packets import opened, units
+from wan2gp_svi.video.writer import Writer
 
 RATE = 16
 OVERLAP = 5  # frames of a window that the one before has already

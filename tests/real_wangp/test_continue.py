@@ -332,14 +332,13 @@ def test_a_window_made_again_is_the_same_or_differs_by_its_seed(stage: Stage) ->
         ("mirrored", "last frames"),
         ("larger", "clip.mp4 is 128x128, its hand-over file 64x64"),
         ("another rate", "24 frames a second, its hand-over file 16"),
-        ("grain", "given film grain"),
     ],
 )
 def test_what_does_not_fit_is_encoded_again_and_said(stage: Stage, name: str, words: str) -> None:
     run = stage.second[name]
     assert len(reasons(run)) == 1, run.svi
     assert words in reasons(run)[0]
-    source = {"kept 20": 20, "one frame less": 28, "grain": 17}.get(name, 29)
+    source = {"kept 20": 20, "one frame less": 28}.get(name, 29)
     motion = 2 if name == "two latents" else 1
     chain = Chain(size=Size(17, motion), source_frames=source, windows_before=2)
     if name != "another rate":  # how many frames a resampled source has is WanGP's to say
@@ -374,6 +373,9 @@ def test_intermediate_hand_overs_go_with_their_videos(stage: Stage) -> None:
 def test_a_video_with_grain_is_known_by_its_grain(stage: Stage) -> None:
     found = load(path_beside(stage.video("grain")))
     assert found.shown is not None and not np.array_equal(found.shown, found.fingerprint)
+    run = stage.second["grain"]  # textures at 64x64 with strong grain: no codec keeps the colours
+    assert reasons(run) == []
+    assert np.array_equal(run.arrays["y1"][4:, 1], found.latents[:, -1])
 
 
 def test_a_full_disk_costs_the_hand_over_only(stage: Stage) -> None:

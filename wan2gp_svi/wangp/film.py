@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 RESIZES = ("spatial_upsampling", "temporal_upsampling")
 """WanGP's settings that give the frames another size or rate before they are saved."""
 
@@ -17,6 +19,8 @@ class Film:
 
     wgp        the globals of wgp.py
     resized    WanGP's settings that give the frames another size or rate before they are saved
+    processed  whether WanGP changes frames between the VAE and the file
+    end        then the last frames as the file shows them, (3, F, H, W), uint8
     short      whether WanGP can do with the end of a source, not needing all its frames
     held       why WanGP has to keep all frames in memory; None where it has not
     source     the video that is put in front, with the frames of its file that are kept
@@ -31,6 +35,8 @@ class Film:
 
     wgp: dict[str, Any]
     resized: Mapping[str, Any] = field(default_factory=dict)
+    processed: bool = False
+    end: Tensor | None = None
     short: bool = True
     held: str | None = None
     source: Path | None = None

@@ -20,18 +20,21 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.fingerprint import FRAMES
 from wan2gp_svi.wangp.console import say, say_once
+from wan2gp_svi.wangp.continuing import post_processed
 from wan2gp_svi.wangp.film import RESIZES, Film, in_file
 from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.wrapping import arguments, wrap
@@ -71,6 +74,7 @@ def begin(wgp: dict[str, Any], run: Run, given: Mapping[str, Any]) -> None:
     run.film = Film(
         wgp,
         resized={name: given[name] for name in RESIZES if given.get(name)},
+        processed=post_processed(given) is not None,
         short=not (letters or slash or any(given.get(name) for name in needs_source)),
         held=held,
     )
@@ -116,6 +120,8 @@ def save(wgp: dict[str, Any], original: Callable[..., Any], *args: Any, **kwargs
     intermediate = wgp["server_config"].get(KEEP, 1) or "record_file_metadata" not in wgp
     part = film.writer.room / f"{number}" if intermediate and number > WHOLE else None
     film.writer.add(frames.permute(1, 2, 3, 0), keep=part)
+    if film.end is not None:
+        run.saved = film.end, given["fps"]
     for_sound = name.stem.endswith("_tmp")  # WanGP puts the sound to it and deletes it
     _empty(film, given["tensor"], for_sound)
     last = number >= len(run.sizes)
@@ -145,16 +151,33 @@ def _restart(
 
     def encode(frames: Any, path: Path) -> None:
         """WanGP's own way to encode, on (F, H, W, 3): its settings, whatever its version."""
-        if not torch.is_tensor(frames):  # of a source: uint8
+        new = torch.is_tensor(frames)
+        if not new:  # of a source: uint8
             frames = torch.from_numpy(frames)
             frames = frames if as_list else frames.float().div_(127.5).sub_(1.0)
         window = frames.permute(3, 0, 1, 2)
         tensor = [window] if as_list else window[None]
         original(**{**given, "tensor": tensor, "save_file": str(path)})
+        if new and film.processed:
+            film.end = _end_of(path)
 
     rate = Fraction(given["fps"]).limit_denominator(1001)
     film.writer = Writer(folder, ending, rate, encode, film.source, film.kept, film.pieces)
     film.taken, film.shown, film.part = 0, None, None
+
+
+def _end_of(part: Path) -> Tensor | None:
+    """The last frames (3, F, H, W), uint8, of a window's part, as whoever continues it sees them.
+
+    Grain and saturated colours are another colour once they have gone through YUV 4:2:0.
+    """
+    from wan2gp_svi.video.frames import read
+
+    try:
+        frames = deque(read(part)[1], FRAMES)
+    except UserError:
+        return None
+    return torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2) if frames else None
 
 
 def _new_frames(run: Run, film: Film, given: Mapping[str, Any], first: bool) -> Tensor:
