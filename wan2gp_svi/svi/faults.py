@@ -122,6 +122,8 @@ of detail that is grain."""
 SPREAD, GREY = 0.5, 0.1
 """The same of saturation, by the spread of colour; and what is added to that, for twice as much of
 next to none is none."""
+NEXT_TO = 2
+"""Frames next to a strange one that are strange, too."""
 UNLIKE = 2.0
 """Residual, in medians of it, above which two frames do not show the same things."""
 STILL = 0.02
@@ -211,22 +213,23 @@ def going_on(
 def strange(series: Series) -> np.ndarray:
     """Frames (F,), bool, that motion and light do not explain, and those next to them."""
     unlike = series.residual > UNLIKE * max(float(np.median(series.residual)), 0.5)
-    return np.convolve(unlike, np.ones(5))[2:-2] > 0
+    return np.convolve(unlike, np.ones(2 * NEXT_TO + 1))[NEXT_TO:-NEXT_TO] > 0
 
 
 def summed(series: Series, name: str) -> np.ndarray:
-    """A change summed up, (F,): between strange frames (a join that jumps, a dissolve) that of the
-    level, and nothing across a cut.
+    """A change summed up, (F,). Strange frames are not compared: around a jump the level's change
+    counts instead, in a dissolve or at a cut nothing does.
 
     Without the levels, what a window gains and the jump to the next takes back would sum up.
     """
-    cut = np.convolve(cuts(series), np.ones(5))[2:-2] > 0
-    steps = np.diff(_level(series, name), prepend=np.nan)
-    steps[:1] = 0
-    steps = np.where(cut, 0, steps)
-    return np.cumsum(
-        np.where(strange(series), steps, getattr(series, f"d_{name}")), dtype=np.float64
-    )
+    odd = strange(series)
+    jump = np.zeros(len(series), bool)
+    for start, stop in _runs(odd):
+        jump[start:stop] = stop - start <= 2 * NEXT_TO + 1
+    jump &= np.convolve(cuts(series), np.ones(2 * NEXT_TO + 1))[NEXT_TO:-NEXT_TO] == 0
+    level = _level(series, name)
+    steps = np.where(jump, np.diff(level, prepend=level[:1]), 0)
+    return np.cumsum(np.where(odd, steps, getattr(series, f"d_{name}")), dtype=np.float64)
 
 
 def _level(series: Series, name: str) -> np.ndarray:
@@ -282,32 +285,41 @@ def _drift(
         found = going_on(level, limit, STEPS + 1, to_the_end=True)
         return found if found is not None and found[2] < 0 else None
     found = going_on(level, limit)
-    if kind == "tint":
-        if found is None:
-            return None
-        as_such = levels(np.stack([series.u, series.v], -1), parts)
-        way = as_such[found[1]] - as_such[found[0]]
-        return found if np.hypot(*way) >= AS_SUCH * abs(found[2]) else None
-    as_such = np.log(np.maximum(levels(getattr(series, AS_LEVELS[kind]), parts), 1e-3))
-    if len(parts) > LONG:
+    if kind != "tint" and len(parts) > LONG:
         slow = going_on(level, Limit(SLOW_TOTAL * limit.total, limit.rate / SLOW), LONG)
         known = slow and found and slow[0] <= found[0] and found[1] <= slow[1]
-        if slow and (known or _moved(as_such, *slow[:2]) / slow[2] > AS_SUCH):
+        if slow and (known or _moved(_as_such(kind, series, parts), *slow[:2]) / slow[2] > AS_SUCH):
             found = max(found or slow, slow, key=lambda one: abs(one[2]))
-    if found is None:
-        return None
+    return found if found is not None and _shows(kind, found, series, parts) else None
+
+
+def _as_such(kind: str, series: Series, parts: Sequence[Span]) -> np.ndarray:
+    """Log of the level of the frames as such, (parts,)."""
+    return np.log(np.maximum(levels(getattr(series, AS_LEVELS[kind]), parts), 1e-3))
+
+
+def _shows(kind: str, found: tuple[int, int, float], series: Series, parts: Sequence[Span]) -> bool:
+    """Whether the frames as such tell of a drift, too: what is summed up has a little of its own,
+    and does not see what joins take back."""
     first, last, size = found
-    if kind == "detail":  # seen in the frames as such, too; grain comes with what is shown
-        share = (as_such[last] - as_such[first]) / size
-        return None if share < AS_SUCH or 0 < size < GRAIN else found
+
+    def along(level: np.ndarray) -> float:
+        return float(level[last] - level[first]) / size
+
+    if kind == "tint":
+        way = levels(np.stack([series.u, series.v], -1), parts)
+        return float(np.hypot(*(way[last] - way[first]))) >= AS_SUCH * abs(size)
     if kind == "saturation":
-        spread = np.log(levels(series.spread, parts) + GREY)
-        return found if (spread[last] - spread[first]) / size >= SPREAD else None
-    if kind == "exposure":  # a light that moves brightens one side and not the other
-        quarters = [levels(summed(series, f"quarter{k}"), parts) for k in (1, 2, 3, 4)]
-        share = min(float(one[last] - one[first]) / size for one in quarters)
-        return None if share < EVERYWHERE else found
-    return found
+        return along(np.log(levels(series.spread, parts) + GREY)) >= SPREAD
+    as_such = along(_as_such(kind, series, parts))
+    if kind == "detail":  # grain comes with what is shown
+        return as_such >= AS_SUCH and not 0 < size < GRAIN
+    odd = strange(series)
+    if np.mean([odd[start] for start, _ in parts[1:]]) > 0.5 and as_such < AS_SUCH:
+        return False
+    # A light that moves brightens one side and not the other.
+    quarters = [levels(summed(series, f"quarter{k}"), parts) for k in (1, 2, 3, 4)]
+    return min(along(one) for one in quarters) >= EVERYWHERE
 
 
 def _tint(tint: np.ndarray, saturation: np.ndarray, known: bool) -> np.ndarray:
