@@ -101,7 +101,7 @@ def test_the_strength_of_each_lora_stands_on_the_card():
     assert text.count("LoRA 1;0 0.5") == 1
 
 
-def test_several_pictures_can_be_dragged_onto_a_card():
+def test_pictures_can_be_dragged_onto_a_card():
     two = {0: "data:a", 1: "data:b"}
     text = storyboard(windows(2), two, on_drop="put(%d, picture)")
     pictures = [tag for _, tag in Tags(text).seen if tag.get("draggable")]

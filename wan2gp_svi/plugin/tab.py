@@ -34,6 +34,21 @@ DROP = (
     "f.value='%d '+picture+' '+Date.now();f.dispatchEvent(new Event('input',{bubbles:true}));"
 )
 """A picture that is dropped on a card puts both numbers into a field that is not shown."""
+FIT = (
+    "() => { for (const wait of [100, 1000]) setTimeout(() => {"
+    "for (const box of document.querySelectorAll('textarea')) {"
+    "if (!box.style.height || box.clientWidth < 60) continue;"
+    "const now = box.offsetHeight, style = getComputedStyle(box);"
+    "const least = parseFloat(style.paddingTop) + parseFloat(style.paddingBottom)"
+    " + box.rows * parseFloat(style.lineHeight);"
+    "box.style.height = '1px';"
+    "box.style.height = Math.min(now, Math.max(least, box.scrollHeight)) + 'px';"
+    "}}, wait); }"
+)
+"""Gradio measures a text box when its text changes. WanGP's form is a few pixels wide while another
+tab is open, so what is filled in then comes out far too tall: it is shrunk to its text when the
+tabs change.
+"""
 HIDDEN = "<style>#svi_dropped{display:none!important}</style>"
 EVERY = 2.0
 """Seconds between two looks at a run that is on."""
@@ -95,6 +110,7 @@ class Tab:
                 with gr.Tab("Health", id="svi_health"):
                     build_health(Path.cwd(), self._lora_folder)
         self.plugin.on_tab_outputs = [self.visit]
+        self.plugin.main_tabs.change(None, js=FIT)
         drawn = [*self.board_outputs, *self.editor_outputs]
         self.visit.change(
             self._draw, [self.plugin.state, self.number], drawn, show_progress="hidden", queue=False
@@ -192,7 +208,7 @@ class Tab:
         with gr.Row():
             self.video = gr.Dropdown(label="Video", choices=[], elem_id="svi_video", scale=4)
             look = gr.Button("Look again", scale=1)
-        chain = gr.Markdown()
+        chain = gr.HTML(elem_id="svi_chain")
         with gr.Row():
             on = gr.Button("Continue from here", variant="primary")
             rest = gr.Button("Resume its run")
@@ -385,11 +401,11 @@ class Tab:
     def _chain(self, path: str | None) -> tuple[str, Any]:
         if not path:
             return "", gr.skip()
-        told = chains.lines(chains.videos_in(self._folder()), Path(path))
+        told = chains.drawn(chains.videos_in(self._folder()), Path(path))
         count = next(
             (v.windows for v in chains.videos_in(Path(path).parent) if str(v.path) == path), 2
         )
-        return "\n".join(told), max(count, 2)
+        return told, max(count, 2)
 
     def _continue(self, path: Path) -> tuple[form.Form, str]:
         return chains.going_on(path)

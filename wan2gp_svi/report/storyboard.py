@@ -84,13 +84,13 @@ def storyboard(
     chosen: the window that is marked
     on_click: JavaScript that a click on a card runs, where %d is the window's number
     on_drop: JavaScript for a picture that is dropped on a card: %d is the window's number, and the
-        variable `picture` the picture's. With it, and with several pictures, they stand above the
-        cards to be dragged.
+        variable `picture` the picture's. With it, and where there are anchor images, the pictures
+        stand above the cards to be dragged.
     """
     if not windows:
         return ""
     first, last = windows[0], windows[-1]
-    on_drop = on_drop if len(pictures or {}) > 1 else ""
+    on_drop = on_drop if any(pictures or {}) else ""
     acts = _Acts(on_click, on_drop)
     shown = "".join(_card(window, pictures or {}, chosen, acts) for window in windows)
     many = " many" if len(windows) > MANY else ""
