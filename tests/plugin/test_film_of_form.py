@@ -218,3 +218,10 @@ def test_the_strength_of_each_lora_is_on_every_card():
     assert [window["loras"] for window in film.windows] == [["1;0"]] * 5
     assert "LoRAs, in the order of the strengths: fast" in film.notes
     assert "**LoRA multipliers:** one ; too many" in film.notes
+
+
+def test_without_a_start_image_the_first_anchor_is_it():
+    film = film_of(image_start=None, video_prompt_type="KI", image_refs=["a.png"])
+    assert film.starts_on_anchor
+    assert "there is no start image: the video starts on anchor image 1" in film.notes
+    assert not film_of(video_prompt_type="KI", image_refs=["a.png"]).starts_on_anchor

@@ -19,7 +19,7 @@ onPage(port, 1400, 1100, async (page) => {
     return false;
   };
   const tab = async (name) => {
-    await page.getByRole('tab', { name, exact: true }).click();
+    await page.getByRole('tab', { name, exact: typeof name === 'string' }).click();
     await page.waitForTimeout(1000);
   };
   const text = (selector) => page.locator(selector).first().innerText();
@@ -69,7 +69,7 @@ onPage(port, 1400, 1100, async (page) => {
   await page.getByRole('button', { name: 'Use these prompts' }).click();
   await until(async () => (await board().first().innerText()).includes('fox'), 30);
   seen.draftUsed.push(await card(1));
-  await tab('Media Generator');
+  await tab(/^(Media|Video) Generator$/);
   await upload(page, /Load Settings From/, settings);
   await tab('SVI');
   await until(async () => (await card(1)).includes('one'), 30);
@@ -141,7 +141,7 @@ onPage(port, 1400, 1100, async (page) => {
   const main = page.getByText(/SVI window \d of 5/).locator('visible=true').first();
   await until(async () => await main.count(), 60);
   seen.status = await main.count() ? await main.innerText() : '';
-  await shot('status');
+  await page.screenshot({ path: `${shots}/tab status.png` });
   await tab('SVI');
   seen.running = [];
   await until(async () => await page.locator('.svi-run').count(), 60);
@@ -149,14 +149,14 @@ onPage(port, 1400, 1100, async (page) => {
   await other.waitForTimeout(4000);
   seen.other = { run: await other.locator('.svi-run').count(), cards: await other.locator('.svib .card').count() };
   await other.close();
-  await shot('running');
   await until(async () => {
     const told = await page.locator('.svi-run').count() ? await text('.svi-run') : '';
     const window = (told.match(/Window \d of \d/) || [''])[0];
     if (window && !seen.running.includes(window)) seen.running.push(window);
     return /^Window [345]/.test(window);
   }, 240);
-  await tab('Media Generator');
+  await page.screenshot({ path: `${shots}/tab running.png` });
+  await page.getByRole('button', { name: 'To the form' }).locator('visible=true').first().click();
   await page.getByRole('button', { name: 'Abort', exact: true }).first().click();
   await shot('stopped');
   await page.getByRole('button', { name: 'Generate', exact: true }).first().waitFor();

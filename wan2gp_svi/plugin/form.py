@@ -37,6 +37,7 @@ class Film:
         LoRA there, as WanGP writes it) and, where there is one, `mistake`.
     prompts: as written. problem: why nothing can be planned. notes: what is worth knowing.
     chain: what holds for all windows; None where nothing can be planned.
+    starts_on_anchor: there is no start image, and anchor image 1 is it.
     seeds: of the windows; where WanGP will draw one (not `seeds_known`), steps from that.
     """
 
@@ -47,6 +48,7 @@ class Film:
     chain: Chain | None = None
     seeds: list[int] = field(default_factory=list)
     seeds_known: bool = True
+    starts_on_anchor: bool = False
 
     @property
     def mistakes(self) -> list[str]:
@@ -99,6 +101,7 @@ def film_of(wgp: dict[str, Any], state: dict, model_type: str, form: Form) -> Fi
     segments, mistakes = _words(run, windows, written)
     lines = [line for line in lines if " frames asked: " not in line]  # the summary says that
     film = Film(prompts=written, notes=lines, chain=chain, seeds_known=known)
+    film.starts_on_anchor = run.starts_on_anchor
     for window, parts, mistake in zip(windows, segments, mistakes, strict=True):
         told = describe(window, parts)
         told["window"] = run.told_number(window)

@@ -283,6 +283,8 @@ class Tab:
         notes = [*film.mistakes, *film.notes]
         text = "\n\n".join([form.summary(film, settings), "\n".join(f"- {note}" for note in notes)])
         shown = pictures.of_form(settings)
+        if film.starts_on_anchor and 1 in shown:
+            shown = {0: shown[1], **shown}
         board = storyboard(film.windows, shown, chosen, CHOOSE, DROP)
         anchors = [("start image", 0)]
         anchors += [(f"anchor image {k}", k) for k in range(1, _anchors(settings) + 1)]

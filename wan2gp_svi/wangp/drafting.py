@@ -21,7 +21,7 @@ from wan2gp_svi.wangp.wrapping import arguments, is_wrapped, wrap
 
 TOKENS = 220
 """Of a window's prompt, at most: 100 words and their times."""
-SWITCH = "Configuration, Prompt Enhancer"
+SWITCH = "WanGP's Configuration, under Prompt Enhancer (before WanGP 12: Extensions)"
 """Where WanGP's page switches it on."""
 NEEDS = ("state", "prompt", "prompt_enhancer")
 """What WanGP's enhancer must take."""
