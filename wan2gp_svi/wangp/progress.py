@@ -20,7 +20,7 @@ from typing import Any
 from wan2gp_svi.svi.schedule import Segment
 from wan2gp_svi.wangp.wrapping import wrap
 
-WORDS = 70
+WORDS = 40
 """Characters of a window's words that WanGP's status shows."""
 
 
