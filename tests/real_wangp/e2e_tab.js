@@ -9,8 +9,6 @@ const videos = () => fs.readdirSync(folder).filter((name) => name.endsWith('.mp4
 onPage(port, 1400, 1100, async (page) => {
   const seen = { errors: [] };
   page.on('pageerror', (error) => seen.errors.push(String(error)));
-  seen.failed = [];
-  page.on('requestfailed', (request) => seen.failed.push(request.url()));
   const until = async (true_, seconds) => {
     for (let i = 0; i < seconds; i++) {
       if (await true_()) return true;
@@ -207,5 +205,6 @@ onPage(port, 1400, 1100, async (page) => {
   await page.waitForTimeout(4000);
   seen.plugins = await page.locator('.plugin-item').allInnerTexts();
   await shot('plugins');
+  fs.writeFileSync(`${shots}/seen.json`, JSON.stringify(seen, null, 1));
   console.log(JSON.stringify(seen));
 });
