@@ -83,7 +83,7 @@ def test_five_windows_two_prompts():
 
 def test_a_seed_that_wangp_will_draw_is_not_invented():
     film = film_of(seed=-1)
-    assert [window["seed"] for window in film.windows][:2] == ["drawn by WanGP", "+ 42"]
+    assert [window["seed"] for window in film.windows][:2] == ["drawn by WanGP", "of window 1 + 42"]
 
 
 def test_a_mistake_is_marked_where_it_is_and_the_rest_is_drawn():

@@ -205,6 +205,5 @@ onPage(port, 1400, 1100, async (page) => {
   await page.waitForTimeout(4000);
   seen.plugins = await page.locator('.plugin-item').allInnerTexts();
   await shot('plugins');
-  fs.writeFileSync(`${shots}/seen.json`, JSON.stringify(seen, null, 1));
   console.log(JSON.stringify(seen));
 });

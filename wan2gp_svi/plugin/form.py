@@ -112,7 +112,9 @@ def film_of(wgp: dict[str, Any], state: dict, model_type: str, form: Form) -> Fi
         film.seeds.append(window.seed)
         told["cost"] = cost(progress.work(given), window.frames)
         if not known:
-            told["seed"] = "drawn by WanGP" if window.index == 1 else f"+ {told['seed']}"
+            told["seed"] = (
+                "drawn by WanGP" if window.index == 1 else f"of window 1 + {told['seed']}"
+            )
         film.windows.append(told)
     film.notes += queueing.remarks(run)
     strong = strengths.of_windows(wgp, given, written, len(film.windows))

@@ -131,6 +131,11 @@ class Tab:
 
     def _storyboard(self) -> None:
         state = self.plugin.state
+        gr.Markdown(
+            "A long video is made window after window, each going on from the one before. A card is"
+            " a window: choose it, and change below the cards what happens in it, its picture, its"
+            " seed. Then **To the form**, and Generate there."
+        )
         self.summary = gr.Markdown()
         with gr.Row():
             self.count = gr.Number(
@@ -159,7 +164,12 @@ class Tab:
                 self.seed = gr.Textbox(
                     label="Its seed", info="Empty: by the rule again.", elem_id="svi_seed"
                 )
-                self.anchor = gr.Dropdown(label="Its anchor", choices=[], elem_id="svi_anchor")
+                self.anchor = gr.Dropdown(
+                    label="Its anchor",
+                    choices=[],
+                    info="The picture that people, clothes and place are held to.",
+                    elem_id="svi_anchor",
+                )
             self.picture = gr.Image(
                 label="A new picture as its anchor", type="pil", height=180, elem_id="svi_picture"
             )
@@ -312,6 +322,7 @@ class Tab:
 
     def _choose(self, state: dict) -> tuple[str, Any]:
         """SVI 2 Pro on the form, and there."""
+        gr.Info("SVI 2 Pro is being chosen. The tab SVI then shows the windows of your video.")
         return f"{PRO}|{time.time()}" if self._takes_time() else PRO, self._to_form(state)
 
     def _change(self, state: dict, edit: Callable[[form.Film, form.Form], form.Form]) -> Any:
