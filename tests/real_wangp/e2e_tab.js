@@ -135,7 +135,7 @@ onPage(port, 1400, 1100, async (page) => {
   await generate(2);
   seen.tall = await page.$$eval('textarea', (all) => all.filter((x) => x.style.height && x.clientWidth > 60
     && x.value.trim()).map((x) => [x.value.slice(0, 20), x.offsetHeight,
-    parseFloat(getComputedStyle(x).lineHeight) * (1 + Math.max(x.rows, x.value.split('\n').length))]));
+    parseFloat(getComputedStyle(x).lineHeight) * (1.5 + Math.max(x.rows, x.value.split('\n').length))]));
   const main = page.getByText(/SVI window \d of 5/).locator('visible=true').first();
   await until(async () => await main.count(), 60);
   seen.status = await main.count() ? await main.innerText() : '';
