@@ -171,8 +171,12 @@ onPage(port, 1400, 1100, async (page) => {
     seen.offered = await pick(page, field('svi_video'), before[before.length - 1]);
     await page.waitForTimeout(3000);
     if (prepare) await prepare();
+    const old = await text('#svi_said');
     await page.getByRole('button', { name: button }).click();
-    await until(async () => (await text('#svi_said')).includes('In the form now'), 30);
+    await until(async () => {
+      const now = (await text('#svi_said')).trim();
+      return now !== old.trim() && now.startsWith('In the form now');
+    }, 30);
     const said = await text('#svi_said');
     await page.waitForTimeout(3000);
     if (button === 'Resume its run') await shot('go on');

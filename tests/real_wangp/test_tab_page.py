@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import PORT, copy_of, drive, installed, keep_shots, version_of
+from bench import PORT, command_for, copy_of, environment_for, installed, keep_shots, version_of
 from PIL import Image
 from test_continue_page import SETTINGS
 
@@ -106,7 +106,9 @@ def svi_tree_without_hooks(wangp_dir: Path, tmp_path: Path) -> Path:
     WanGP was started before: since then its configuration names our plugin.
     """
     tree = installed(copy_of(wangp_dir, tmp_path / "WanGP"))
-    drive(tree, [], tmp_path / "first start")
+    start = command_for(tree, [], tmp_path / "first start")
+    subprocess.run(start, env=environment_for(tree), capture_output=True, timeout=1200)
+    assert "wan2gp-svi" in (tree / "wgp_config.json").read_text()
     for name in ("wgp.py", "models/wan/any2video.py"):
         shutil.copy(wangp_dir / name, tree / name)
     return tree
