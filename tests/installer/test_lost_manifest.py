@@ -166,11 +166,16 @@ def test_the_copy_in_wangp_does_not_adopt_strangers(wangp, lost):
         assert (wangp / name).read_bytes() == b"{}"
 
 
-def test_wangp_does_not_rewrite_the_plugins_file(wangp):
-    """WanGP 12 writes it anew, without this key, when the plugin is ticked."""
+def test_what_wangp_rewrites_of_the_plugins_file_is_no_damage(wangp):
+    """Some WanGP 12 write it anew, without "uninstallable", when the plugin is installed there."""
     run("install", wangp)
-    info = json.loads((wangp / payload.PLUGIN / "plugin_info.json").read_bytes())
-    assert "uninstallable" not in info
+    path = wangp / payload.PLUGIN / "plugin_info.json"
+    info = json.loads(path.read_bytes())
+    del info["uninstallable"]
+    path.write_text(json.dumps(info, indent=2))
+    assert run("status", wangp) == 0
+    run("uninstall", wangp)
+    assert not (wangp / payload.PLUGIN / "plugin.py").exists()
 
 
 def test_the_folders_of_profiles_are_known_to_the_installer():

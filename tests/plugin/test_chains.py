@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -76,12 +77,18 @@ def test_the_files_of_a_folder_are_a_tree(branched):
     assert (0, "lone.mp4") in rows
 
 
-def test_the_chain_of_one_video_is_told(branched):
-    told = chains.lines(chains.videos_in(branched), branched / "b3.mp4")
-    assert len(told) == 4
-    assert told[1] == "- window 2, seed 49: `a2.mp4` (2 takes go on from it)"
-    assert told[3] == "    - **window 3, seed 91: `b3.mp4`**"
-    assert chains.lines(chains.videos_in(branched), branched / "other.mp4") == []
+def test_the_chain_of_one_video_is_drawn_with_its_branches(branched):
+    drawn = chains.drawn(chains.videos_in(branched), branched / "b3.mp4")
+    rows = re.findall(r'<div style="margin-left:([\d.]+)em.*?weight:(\w+);.*?>(.*?)</div>', drawn)
+    assert [(depth, weight) for depth, weight, _ in rows] == [
+        ("0.0", "normal"),
+        ("0.0", "normal"),
+        ("1.5", "normal"),
+        ("1.5", "bold"),
+    ]
+    assert rows[1][2] == "window 2, seed 49: <code>a2.mp4</code> (2 takes go on from it)"
+    assert rows[3][2] == "window 3, seed 91: <code>b3.mp4</code>"
+    assert chains.drawn(chains.videos_in(branched), branched / "other.mp4") == ""
 
 
 def test_ends_of_chains_are_offered_first(branched):

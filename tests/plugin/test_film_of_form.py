@@ -83,7 +83,7 @@ def test_five_windows_two_prompts():
 
 def test_a_seed_that_wangp_will_draw_is_not_invented():
     film = film_of(seed=-1)
-    assert [window["seed"] for window in film.windows][:2] == ["drawn by WanGP", "+ 42"]
+    assert [window["seed"] for window in film.windows][:2] == ["drawn by WanGP", "of window 1 + 42"]
 
 
 def test_a_mistake_is_marked_where_it_is_and_the_rest_is_drawn():
@@ -202,3 +202,26 @@ def test_what_a_window_costs_is_as_the_last_one(monkeypatch):
     monkeypatch.setattr(progress, "_pace", 60 / (832 * 480 * 8 * 81))
     assert film_of().windows[0]["cost"] == "about 1 min 0 s"
     assert form.length(3700) == "1 h 1 min"
+
+
+def test_the_strength_of_each_lora_is_on_every_card():
+    names = wgp()
+    names["preparse_loras_multipliers"] = lambda text: text.split(" ")
+    names["parse_loras_multipliers"] = lambda *args, **known: ([], {}, "one ; too many")
+    text = (
+        f"def generate_media(task, {', '.join(fit.TASK.split())}, num_inference_steps,"
+        " loras_multipliers, guidance_phases): pass"
+    )
+    exec(text, names)
+    settings = {**FORM, "activated_loras": ["a/fast.safetensors"], "loras_multipliers": "1;0"}
+    film = form.film_of(names, STATE, PRO, settings)
+    assert [window["loras"] for window in film.windows] == [["1;0"]] * 5
+    assert "LoRAs, in the order of the strengths: fast" in film.notes
+    assert "**LoRA multipliers:** one ; too many" in film.notes
+
+
+def test_without_a_start_image_the_first_anchor_is_it():
+    film = film_of(image_start=None, video_prompt_type="KI", image_refs=["a.png"])
+    assert film.starts_on_anchor
+    assert "there is no start image: the video starts on anchor image 1" in film.notes
+    assert not film_of(video_prompt_type="KI", image_refs=["a.png"]).starts_on_anchor

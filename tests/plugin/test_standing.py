@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from wan2gp_svi.plugin import standing
+from wan2gp_svi.svi.prompts import parse
+from wan2gp_svi.svi.schedule import segments_of
+from wan2gp_svi.svi.windows import Chain, plan
 from wan2gp_svi.wangp import progress
 
 
@@ -64,3 +67,39 @@ def test_outside_a_run_nothing_is_kept(clock):
     progress.window_begins(1, 2, 81, "x", [])
     progress.window_saved("video.mp4")
     assert progress.seconds_for(1, 1) is None
+
+
+def host(gen: dict) -> dict:
+    """wgp.py's status of a browser, as it makes it."""
+    merge = lambda status, context: " - ".join(part for part in (status, context) if part)  # noqa: E731
+    return {
+        "get_gen_info": lambda state: state["gen"],
+        "merge_status_context": merge,
+        "get_latest_status": lambda state, context="": merge(
+            f"Prompt 1/2, Sliding Window {gen['window_no']}/4", context
+        ),
+    }
+
+
+def test_wangps_status_says_what_svi_does_in_this_window(clock):
+    gen: dict = {"window_no": 2}
+    wgp, state = host(gen), {"gen": gen}
+    progress.attach(wgp)
+    progress.begin(gen, 1.0, lambda: wgp["get_latest_status"](state))
+    assert wgp["get_latest_status"](state) == "Prompt 1/2, Sliding Window 2/4"
+    timed = plan(81, Chain())[0]
+    words = segments_of(timed, parse("a cat (at 2 s: it | jumps)"))
+    progress.window_begins(7, 9, 81, "", words, "anchor 1, hand-over used")
+    line = 'Prompt 1/2, SVI window 7 of 9, anchor 1, hand-over used, "a cat; it / jumps"'
+    assert gen["progress_status"] == line
+    assert wgp["get_latest_status"](state, "VAE Decoding") == f"{line} - VAE Decoding"
+    other: dict = {"gen": {"window_no": 1}}
+    assert wgp["get_latest_status"](other) == "Prompt 1/2, Sliding Window 2/4"
+    progress.window_saved("video.mp4")
+    assert wgp["get_latest_status"](state) == "Prompt 1/2, Sliding Window 2/4"
+
+
+def test_long_words_are_cut_in_the_status():
+    line = progress.in_one_line(1, 2, "", segments_of(plan(81, Chain())[0], "cat " * 99))
+    assert line.startswith('SVI window 1 of 2, "cat cat')
+    assert line.endswith('..."') and len(line) < 70

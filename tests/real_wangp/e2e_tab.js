@@ -17,11 +17,11 @@ onPage(port, 1400, 1100, async (page) => {
     return false;
   };
   const tab = async (name) => {
-    await page.getByRole('tab', { name, exact: true }).click();
+    await page.getByRole('tab', { name, exact: typeof name === 'string' }).click();
     await page.waitForTimeout(1000);
   };
   const text = (selector) => page.locator(selector).first().innerText();
-  const board = () => page.locator('.svib .card');
+  const board = () => page.locator('#svi_board .card');
   const card = async (number) => (await board().nth(number - 1).innerText()).replace(/\s+/g, ' ');
   const shot = (name) => page.screenshot({ path: `${shots}/tab ${name}.png`, fullPage: true });
   const field = (id) => page.locator(`#${id} input, #${id} textarea`).first();
@@ -48,6 +48,31 @@ onPage(port, 1400, 1100, async (page) => {
   await until(async () => (await board().count()) === 3, 30);
   seen.first = await board().count();
 
+  // A draft is looked at, thrown away, asked for again and used; then the film is loaded again.
+  const draft = async () => {
+    await write('svi_idea', 'a fox');
+    await page.getByRole('button', { name: 'Draft the prompts' }).last().click();
+    await until(async () => (await page.locator('#svi_draft_board .card').count()) === 3, 60);
+  };
+  await page.getByText('Draft the prompts').first().click();
+  await draft();
+  seen.draft = await text('#svi_draft_board');
+  seen.draftSaid = await text('#svi_draft_said');
+  await shot('draft');
+  seen.draftUsed = [await card(1)];
+  await page.getByRole('button', { name: 'Throw them away' }).click();
+  await until(async () => !(await page.locator('#svi_draft').isVisible()), 20);
+  seen.draftUsed.push(await card(1));
+  await draft();
+  await page.getByRole('button', { name: 'Use these prompts' }).click();
+  await until(async () => (await board().first().innerText()).includes('fox'), 30);
+  seen.draftUsed.push(await card(1));
+  await tab(/^(Media|Video) Generator$/);
+  await upload(page, /Load Settings From/, settings);
+  await tab('SVI');
+  await until(async () => (await card(1)).includes('one'), 30);
+  await page.getByText('Draft the prompts').first().click();
+
   // The storyboard: five windows, words, a seed, an anchor of one window each.
   await write('svi_windows', '5');
   await field('svi_windows').press('Enter');
@@ -72,6 +97,16 @@ onPage(port, 1400, 1100, async (page) => {
   await page.waitForTimeout(2000);
   await page.locator('#svi_picture input[type=file]').setInputFiles(picture);
   await until(async () => (await card(3)).includes('anchor 1'), 30);
+  // Onto another window by dragging, and away from it by choosing.
+  await page.locator('.svib .pics [data-picture="1"]').dragTo(board().nth(4));
+  await until(async () => (await card(5)).includes('anchor 1'), 30);
+  seen.dragged = await card(5);
+  await shot('dragged');
+  await board().nth(4).click();
+  await until(async () => (await field('svi_window').inputValue()) === '5', 20);
+  await page.waitForTimeout(2000);
+  seen.anchors = await pick(page, field('svi_anchor'), 'start image');
+  await until(async () => (await card(5)).includes('start image'), 30);
   seen.cards = [];
   for (let k = 1; k <= 5; k++) seen.cards.push(await card(k));
   await shot('storyboard');
@@ -98,7 +133,13 @@ onPage(port, 1400, 1100, async (page) => {
   // Stopped in window 3, or as soon as a slow machine shows it.
   let before = videos();
   await generate(2);
-  await page.waitForTimeout(3000);
+  seen.tall = await page.$$eval('textarea', (all) => all.filter((x) => x.style.height && x.clientWidth > 60
+    && x.value.trim()).map((x) => [x.value.slice(0, 20), x.offsetHeight,
+    parseFloat(getComputedStyle(x).lineHeight) * (1.5 + Math.max(x.rows, x.value.split('\n').length))]));
+  const main = page.getByText(/SVI window \d of 5/).locator('visible=true').first();
+  await until(async () => await main.count(), 60);
+  seen.status = await main.count() ? await main.innerText() : '';
+  await page.screenshot({ path: `${shots}/tab status.png` });
   await tab('SVI');
   seen.running = [];
   await until(async () => await page.locator('.svi-run').count(), 60);
@@ -106,14 +147,14 @@ onPage(port, 1400, 1100, async (page) => {
   await other.waitForTimeout(4000);
   seen.other = { run: await other.locator('.svi-run').count(), cards: await other.locator('.svib .card').count() };
   await other.close();
-  await shot('running');
   await until(async () => {
     const told = await page.locator('.svi-run').count() ? await text('.svi-run') : '';
     const window = (told.match(/Window \d of \d/) || [''])[0];
     if (window && !seen.running.includes(window)) seen.running.push(window);
     return /^Window [345]/.test(window);
   }, 240);
-  await tab('Media Generator');
+  await page.screenshot({ path: `${shots}/tab running.png` });
+  await page.getByRole('button', { name: 'To the form' }).locator('visible=true').first().click();
   await page.getByRole('button', { name: 'Abort', exact: true }).first().click();
   await shot('stopped');
   await page.getByRole('button', { name: 'Generate', exact: true }).first().waitFor();
@@ -130,8 +171,12 @@ onPage(port, 1400, 1100, async (page) => {
     seen.offered = await pick(page, field('svi_video'), before[before.length - 1]);
     await page.waitForTimeout(3000);
     if (prepare) await prepare();
+    const old = await text('#svi_said');
     await page.getByRole('button', { name: button }).click();
-    await until(async () => (await text('#svi_said')).includes('In the form now'), 30);
+    await until(async () => {
+      const now = (await text('#svi_said')).trim();
+      return now !== old.trim() && now.startsWith('In the form now');
+    }, 30);
     const said = await text('#svi_said');
     await page.waitForTimeout(3000);
     if (button === 'Resume its run') await shot('go on');
@@ -152,7 +197,7 @@ onPage(port, 1400, 1100, async (page) => {
   await pick(page, field('svi_looked_at'), seen.resumed.made.slice(-1)[0]);
   await page.waitForTimeout(1500);
   await page.getByRole('button', { name: 'Look at it' }).click();
-  await until(async () => (await text('#svi_told')).length > 10, 120);
+  await until(async () => /windows/.test(await text('#svi_told')), 120);
   seen.report = await text('#svi_told');
   seen.sheet = await page.locator('#svi_sheet img').count();
   await shot('report');
@@ -160,5 +205,9 @@ onPage(port, 1400, 1100, async (page) => {
   await page.waitForTimeout(1500);
   seen.health = await text('#svi_health_said');
   await shot('health');
+  await tab('Plugins');
+  await page.waitForTimeout(4000);
+  seen.plugins = await page.locator('.plugin-item').allInnerTexts();
+  await shot('plugins');
   console.log(JSON.stringify(seen));
 });

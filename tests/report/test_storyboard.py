@@ -92,3 +92,21 @@ def test_a_click_names_its_window():
 
 def test_no_windows_are_no_storyboard():
     assert storyboard([]) == ""
+
+
+def test_the_strength_of_each_lora_stands_on_the_card():
+    made = windows(2)
+    made[1]["loras"] = ["1;0", "0.5"]
+    text = storyboard(made)
+    assert text.count("LoRA 1;0 0.5") == 1
+
+
+def test_pictures_can_be_dragged_onto_a_card():
+    two = {0: "data:a", 1: "data:b"}
+    text = storyboard(windows(2), two, on_drop="put(%d, picture)")
+    pictures = [tag for _, tag in Tags(text).seen if tag.get("draggable")]
+    assert [tag["data-picture"] for tag in pictures] == ["0", "1"]
+    assert "'svi 1'" in pictures[1]["ondragstart"]
+    assert ["put(2, picture)" in card["ondrop"] for card in cards(text)] == [False, True]
+    assert "ondrop" not in storyboard(windows(2), {0: "data:a"}, on_drop="put(%d, picture)")
+    assert "draggable" not in storyboard(windows(2), two)

@@ -502,6 +502,7 @@ def test_one_that_does_not_fit_is_dropped_with_the_reason(run, words: str, capsy
     assert run.carry.handover is None
     said = capsys.readouterr().out
     assert words in said
+    assert words in run.unused
     assert "encoded again" in said
 
 

@@ -9,6 +9,7 @@ from wan2gp_svi.svi.modes import PRO
 from wan2gp_svi.svi.prompts import PromptError
 from wan2gp_svi.svi.schedule import segments_of
 from wan2gp_svi.svi.windows import Chain, sizes
+from wan2gp_svi.wangp import progress
 from wan2gp_svi.wangp.pipeline import _announce
 from wan2gp_svi.wangp.run import Run
 from wan2gp_svi.wangp.settings import Settings
@@ -47,3 +48,17 @@ def test_of_a_foreign_video_the_windows_are_not_counted(capsys) -> None:
     said = capsys.readouterr().out
     assert "window 1/2: frames 158-233," in said
     assert said.rstrip().endswith("the video's own end before it")
+
+
+def test_the_status_says_why_a_hand_over_is_not_used() -> None:
+    run = continued("a cat")
+    run.unused = "its frames are others"
+    progress.begin({}, 1.0)
+    window = run.begin(1, 0, "a cat")
+    _announce(run, window, segments_of(window, "a cat"))
+    now = progress.of(progress._now.gen)
+    progress.end()
+    assert now.line == (
+        "SVI window 3 of 4, the start image, the video's own end before it, encoded again (its"
+        ' frames are others), "a cat"'
+    )

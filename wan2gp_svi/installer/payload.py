@@ -8,6 +8,8 @@ from wan2gp_svi.errors import UserError
 
 PACKAGE = "wan2gp_svi"
 PLUGIN = "plugins/wan2gp-svi"
+GUIDE = "docs/prompt-guide.md"
+"""What prompts are drafted by (wangp/drafting.py)."""
 OWN_FOLDERS = (
     PACKAGE,
     PLUGIN,
@@ -63,6 +65,9 @@ def files(source: Path) -> dict[str, bytes]:
             if path.is_file():
                 below = path.relative_to(source)
                 found[f"{PACKAGE}/payload/{below.as_posix()}"] = path.read_bytes()
+    guide = source / GUIDE
+    if guide.is_file():
+        found[f"{PACKAGE}/payload/{GUIDE}"] = guide.read_bytes()
     found |= profiles(source / "profiles")
     for path in sorted((_PACKAGE_FOLDER / "plugin" / "entry").glob("*")):
         if path.is_file():

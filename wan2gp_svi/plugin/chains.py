@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +102,14 @@ def choices(videos: Sequence[Video]) -> list[tuple[str, str]]:
     return [(video.told, str(video.path)) for video in ordered]
 
 
-def lines(videos: Sequence[Video], chosen: Path | None) -> list[str]:
-    """The tree of the chain that a video belongs to, a line each, as Markdown."""
+def drawn(videos: Sequence[Video], chosen: Path | None) -> str:
+    """The tree of the chain that a video belongs to, a line each, as HTML; "" where it has none."""
     rows = tree(videos)
     for start, end in _spans(rows):
         part = rows[start:end]
         if any(video.path == chosen for _, video in part):
-            return [_line(depth, video, chosen) for depth, video in part]
-    return []
+            return "".join(_line(depth, video, chosen) for depth, video in part)
+    return ""
 
 
 def _spans(rows: Sequence[tuple[int, Video]]) -> Iterator[tuple[int, int]]:
@@ -119,12 +120,17 @@ def _spans(rows: Sequence[tuple[int, Video]]) -> Iterator[tuple[int, int]]:
 
 
 def _line(depth: int, video: Video, chosen: Path | None) -> str:
+    """A video, as deep as its branch lies (Gradio's Markdown would show all in one column)."""
     seeds = list(video.facts["seeds_used"])
     seed = f", seed {seeds[-1]}" if seeds else ""
-    text = f"window {video.windows}{seed}: `{video.name}`"
+    text = f"window {video.windows}{seed}: <code>{escape(video.name)}</code>"
     branch = f" ({len(video.children)} takes go on from it)" if len(video.children) > 1 else ""
-    mark = f"**{text}**" if video.path == chosen else text
-    return f"{'    ' * depth}- {mark}{branch}"
+    weight = "bold" if video.path == chosen else "normal"
+    return (
+        f'<div style="margin-left:{1.5 * depth}em;padding:2px 0 2px 8px;font-weight:{weight};'
+        f'border-left:3px solid var(--border-color-primary);overflow-wrap:anywhere">{text}{branch}'
+        "</div>"
+    )
 
 
 # -- going on: the form, and what will happen ---------------------------------------------------

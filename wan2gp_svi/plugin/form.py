@@ -18,7 +18,7 @@ from wan2gp_svi.report.plan import describe
 from wan2gp_svi.svi.prompts import parse
 from wan2gp_svi.svi.schedule import Segment, prompts_for_windows, segments_of, serving
 from wan2gp_svi.svi.windows import Chain, Window, layout
-from wan2gp_svi.wangp import progress, queueing, task
+from wan2gp_svi.wangp import progress, queueing, strengths, task
 from wan2gp_svi.wangp.handler import paragraphs
 from wan2gp_svi.wangp.run import Run
 from wan2gp_svi.wangp.settings import ours
@@ -33,9 +33,11 @@ LAST_SEED = 999_999_999
 class Film:
     """What a form comes to.
 
-    windows: as report/plan.py describes them, each with `cost` and, where there is one, `mistake`.
+    windows: as report/plan.py describes them, each with `cost`, with `loras` (the strength of each
+        LoRA there, as WanGP writes it) and, where there is one, `mistake`.
     prompts: as written. problem: why nothing can be planned. notes: what is worth knowing.
     chain: what holds for all windows; None where nothing can be planned.
+    starts_on_anchor: there is no start image, and anchor image 1 is it.
     seeds: of the windows; where WanGP will draw one (not `seeds_known`), steps from that.
     """
 
@@ -46,6 +48,7 @@ class Film:
     chain: Chain | None = None
     seeds: list[int] = field(default_factory=list)
     seeds_known: bool = True
+    starts_on_anchor: bool = False
 
     @property
     def mistakes(self) -> list[str]:
@@ -98,6 +101,7 @@ def film_of(wgp: dict[str, Any], state: dict, model_type: str, form: Form) -> Fi
     segments, mistakes = _words(run, windows, written)
     lines = [line for line in lines if " frames asked: " not in line]  # the summary says that
     film = Film(prompts=written, notes=lines, chain=chain, seeds_known=known)
+    film.starts_on_anchor = run.starts_on_anchor
     for window, parts, mistake in zip(windows, segments, mistakes, strict=True):
         told = describe(window, parts)
         told["window"] = run.told_number(window)
@@ -108,10 +112,23 @@ def film_of(wgp: dict[str, Any], state: dict, model_type: str, form: Form) -> Fi
         film.seeds.append(window.seed)
         told["cost"] = cost(progress.work(given), window.frames)
         if not known:
-            told["seed"] = "drawn by WanGP" if window.index == 1 else f"+ {told['seed']}"
+            told["seed"] = (
+                "drawn by WanGP" if window.index == 1 else f"of window 1 + {told['seed']}"
+            )
         film.windows.append(told)
     film.notes += queueing.remarks(run)
+    strong = strengths.of_windows(wgp, given, written, len(film.windows))
+    for told, multipliers in zip(film.windows, strong, strict=True):
+        told["loras"] = multipliers
+    film.notes += _loras(wgp, given)
     return film
+
+
+def _loras(wgp: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Which LoRAs the strengths on the cards are of, and what is wrong with these."""
+    found, mistake = strengths.names(given), strengths.mistake(wgp, given)
+    notes = [f"LoRAs, in the order of the strengths: {', '.join(found)}"] if found else []
+    return [*notes, *([f"**LoRA multipliers:** {mistake}"] if mistake else [])]
 
 
 def _begun(wgp: dict[str, Any], given: dict, mode: Any, written: list[str]) -> tuple[Run, list]:

@@ -16,7 +16,7 @@ from typing import Any
 import gradio as gr
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.plugin import chains, form, health, pictures, standing
+from wan2gp_svi.plugin import chains, draft_box, form, health, pictures, standing
 from wan2gp_svi.report.storyboard import storyboard
 from wan2gp_svi.wangp import progress
 from wan2gp_svi.wangp.names import PRO
@@ -29,6 +29,27 @@ CHOOSE = (
     "f.dispatchEvent(new FocusEvent('blur'));"
 )
 """A click on a card puts its number into the field "Window"."""
+DROP = (
+    "const f=document.querySelector('#svi_dropped textarea, #svi_dropped input');"
+    "f.value='%d '+picture+' '+Date.now();f.dispatchEvent(new Event('input',{bubbles:true}));"
+)
+"""A picture that is dropped on a card puts both numbers into a field that is not shown."""
+FIT = (
+    "() => { for (const wait of [100, 1000]) setTimeout(() => {"
+    "for (const box of document.querySelectorAll('textarea')) {"
+    "if (!box.style.height || box.clientWidth < 60) continue;"
+    "const now = box.offsetHeight, style = getComputedStyle(box);"
+    "const least = parseFloat(style.paddingTop) + parseFloat(style.paddingBottom)"
+    " + box.rows * parseFloat(style.lineHeight);"
+    "box.style.height = '1px';"
+    "box.style.height = Math.min(now, Math.max(least, box.scrollHeight)) + 'px';"
+    "}}, wait); }"
+)
+"""Gradio measures a text box when its text changes. WanGP's form is a few pixels wide while another
+tab is open, so what is filled in then comes out far too tall: it is shrunk to its text when the
+tabs change.
+"""
+HIDDEN = "<style>#svi_dropped{display:none!important}</style>"
 EVERY = 2.0
 """Seconds between two looks at a run that is on."""
 
@@ -47,21 +68,27 @@ class Tab:
     # -- what the page is asked for ------------------------------------------------------------
 
     @property
-    def _wgp(self) -> dict[str, Any]:
+    def wgp(self) -> dict[str, Any]:
+        """The globals of wgp.py."""
         return self.plugin.get_current_model_settings.__globals__
 
     def _form(self, state: dict) -> tuple[str, form.Form]:
         """The model that is chosen, and its settings: WanGP's own, to be changed in place."""
-        return self._wgp["get_state_model_type"](state), self.plugin.get_current_model_settings(
+        return self.wgp["get_state_model_type"](state), self.plugin.get_current_model_settings(
             state
         )
 
-    def _film(self, state: dict) -> tuple[form.Film, form.Form]:
-        model_type, settings = self._form(state)
-        return form.film_of(self._wgp, state, model_type, settings), settings
+    def film(self, state: dict) -> tuple[form.Film, form.Form]:
+        """What the form comes to, and the form."""
+        _, settings = self._form(state)
+        return self.film_of(state, settings), settings
+
+    def film_of(self, state: dict, settings: form.Form) -> form.Film:
+        """What settings of the chosen model come to."""
+        return form.film_of(self.wgp, state, self._form(state)[0], settings)
 
     def _folder(self) -> Path:
-        return Path(str(self._wgp.get("save_path") or "outputs")).absolute()
+        return Path(str(self.wgp.get("save_path") or "outputs")).absolute()
 
     # -- the page ------------------------------------------------------------------------------
 
@@ -83,6 +110,7 @@ class Tab:
                 with gr.Tab("Health", id="svi_health"):
                     build_health(Path.cwd(), self._lora_folder)
         self.plugin.on_tab_outputs = [self.visit]
+        self.plugin.main_tabs.change(None, js=FIT)
         drawn = [*self.board_outputs, *self.editor_outputs]
         self.visit.change(
             self._draw, [self.plugin.state, self.number], drawn, show_progress="hidden", queue=False
@@ -103,6 +131,11 @@ class Tab:
 
     def _storyboard(self) -> None:
         state = self.plugin.state
+        gr.Markdown(
+            "A long video is made window after window, each going on from the one before. A card is"
+            " a window: choose it, and change below the cards what happens in it, its picture, its"
+            " seed. Then **To the form**, and Generate there."
+        )
         self.summary = gr.Markdown()
         with gr.Row():
             self.count = gr.Number(
@@ -114,6 +147,8 @@ class Tab:
             back = gr.Button("To the form", scale=1)
         self.choose = choose
         self.board = gr.HTML(elem_id="svi_board")
+        gr.HTML(HIDDEN, visible=True, padding=False)
+        dropped = gr.Textbox(elem_id="svi_dropped", container=False, show_label=False)
         with gr.Group(visible=False) as self.editor:
             self.number = gr.Number(
                 value=1, label="Window", precision=0, minimum=1, elem_id="svi_window"
@@ -129,10 +164,17 @@ class Tab:
                 self.seed = gr.Textbox(
                     label="Its seed", info="Empty: by the rule again.", elem_id="svi_seed"
                 )
-                self.anchor = gr.Dropdown(label="Its anchor", choices=[], elem_id="svi_anchor")
+                self.anchor = gr.Dropdown(
+                    label="Its anchor",
+                    choices=[],
+                    info="The picture that people, clothes and place are held to.",
+                    elem_id="svi_anchor",
+                )
             self.picture = gr.Image(
                 label="A new picture as its anchor", type="pil", height=180, elem_id="svi_picture"
             )
+        edited, filled = gr.Textbox(visible=False), gr.Textbox(visible=False)
+        draft_box.build(self, [self.plugin.refresh_form_trigger, filled], self._change)
         with gr.Accordion("All settings of SVI", open=False):
             self.settings = {one["id"]: _control(one) for one in (*CONTROLS, *IN_TAB)}
             keep = gr.Button("Put these settings into the form")
@@ -141,7 +183,6 @@ class Tab:
         self.editor_outputs = [self.number, self.words, self.seed, self.anchor, self.picture]
         self.editor_outputs += list(self.settings.values())
         # An edit draws the board again only: who goes on typing in another field loses nothing.
-        edited, filled = gr.Textbox(visible=False), gr.Textbox(visible=False)
         where: dict[str, Any] = {"inputs": [state, self.number], "show_progress": "hidden"}
         parts = [*self.board_outputs, self.anchor, self.picture]
         edited.change(self._draw_board, outputs=parts, queue=False, **where)
@@ -157,6 +198,7 @@ class Tab:
             (self.picture.upload, self._picture, self.picture),
         ):
             event(edit, [state, self.number, value], [refresh, edited], show_progress="hidden")
+        dropped.input(self._dropped, [state, dropped], [refresh, edited], show_progress="hidden")
         lengths = [state, self.count, self.seconds]
         for event in (self.count.submit, self.seconds.submit, set_length.click):
             event(self._length, lengths, [refresh, filled], show_progress="hidden")
@@ -176,7 +218,7 @@ class Tab:
         with gr.Row():
             self.video = gr.Dropdown(label="Video", choices=[], elem_id="svi_video", scale=4)
             look = gr.Button("Look again", scale=1)
-        chain = gr.Markdown()
+        chain = gr.HTML(elem_id="svi_chain")
         with gr.Row():
             on = gr.Button("Continue from here", variant="primary")
             rest = gr.Button("Resume its run")
@@ -222,12 +264,12 @@ class Tab:
 
     def _draw(self, state: dict, number: float | None) -> list[Any]:
         """The board and the editor of one window, from the form as it is now."""
-        film, settings = self._film(state)
+        film, settings = self.film(state)
         custom = form.told_settings(settings)
         controls = [custom.get(one["id"], one["default"]) for one in (*CONTROLS, *IN_TAB)]
         if not film.windows:
             model_type, _ = self._form(state)
-            other = not form.is_svi(self._wgp, state, model_type, settings)
+            other = not form.is_svi(self.wgp, state, model_type, settings)
             text = (
                 "The form is of a model without SVI. Choose Wan2.2, Image2video 14B, SVI 2 Pro."
                 if other
@@ -251,7 +293,9 @@ class Tab:
         notes = [*film.mistakes, *film.notes]
         text = "\n\n".join([form.summary(film, settings), "\n".join(f"- {note}" for note in notes)])
         shown = pictures.of_form(settings)
-        board = storyboard(film.windows, shown, chosen, CHOOSE)
+        if film.starts_on_anchor and 1 in shown:
+            shown = {0: shown[1], **shown}
+        board = storyboard(film.windows, shown, chosen, CHOOSE, DROP)
         anchors = [("start image", 0)]
         anchors += [(f"anchor image {k}", k) for k in range(1, _anchors(settings) + 1)]
         return [
@@ -278,11 +322,12 @@ class Tab:
 
     def _choose(self, state: dict) -> tuple[str, Any]:
         """SVI 2 Pro on the form, and there."""
+        gr.Info("SVI 2 Pro is being chosen. The tab SVI then shows the windows of your video.")
         return f"{PRO}|{time.time()}" if self._takes_time() else PRO, self._to_form(state)
 
     def _change(self, state: dict, edit: Callable[[form.Film, form.Form], form.Form]) -> Any:
         """An edit into the form, which is drawn again; a sentence where it cannot be made."""
-        film, settings = self._film(state)
+        film, settings = self.film(state)
         try:
             changed = edit(film, settings)
         except UserError as error:
@@ -328,6 +373,11 @@ class Tab:
             state, lambda film, old: form.with_anchor(film, old, _place(film, number), int(anchor))
         )
 
+    def _dropped(self, state: dict, said: str) -> Any:
+        """A picture onto a card: "window picture time"."""
+        window, picture = (int(part) for part in said.split()[:2])
+        return self._anchor(state, window, picture)
+
     def _picture(self, state: dict, number: float, picture: Any) -> Any:
         if picture is None:
             return gr.skip(), gr.skip()
@@ -341,7 +391,7 @@ class Tab:
 
     def _takes_time(self) -> bool:
         """Whether WanGP's target of a model takes a time behind its name (12 on)."""
-        return "switch_to_model" in self._wgp
+        return "switch_to_model" in self.wgp
 
     def _to_form(self, state: dict) -> Any:
         go = getattr(self.plugin, "goto_media_tab", None) or getattr(
@@ -350,7 +400,7 @@ class Tab:
         return gr.skip() if go is None else go(state)
 
     def _lora_folder(self) -> Path:
-        return Path(str(self._wgp["get_lora_dir"](PRO))).absolute()
+        return Path(str(self.wgp["get_lora_dir"](PRO))).absolute()
 
     # -- going on ------------------------------------------------------------------------------
 
@@ -364,17 +414,17 @@ class Tab:
     def _chain(self, path: str | None) -> tuple[str, Any]:
         if not path:
             return "", gr.skip()
-        told = chains.lines(chains.videos_in(self._folder()), Path(path))
+        told = chains.drawn(chains.videos_in(self._folder()), Path(path))
         count = next(
             (v.windows for v in chains.videos_in(Path(path).parent) if str(v.path) == path), 2
         )
-        return "\n".join(told), max(count, 2)
+        return told, max(count, 2)
 
     def _continue(self, path: Path) -> tuple[form.Form, str]:
         return chains.going_on(path)
 
     def _resume(self, path: Path) -> tuple[form.Form, str]:
-        return chains.resumed(path, functools.partial(form.prompts_of, self._wgp))
+        return chains.resumed(path, functools.partial(form.prompts_of, self.wgp))
 
     def _take(self, path: Path) -> tuple[form.Form, str]:
         video = next((v for v in chains.videos_in(path.parent) if v.path == path), None)
@@ -400,7 +450,7 @@ class Tab:
                 return f"**{error}**", gr.skip(), gr.skip()
             model_type, _ = self._form(state)
             wanted = str(new.get("model_type") or PRO)
-            wgp = self._wgp
+            wgp = self.wgp
             settings = dict(wgp["get_model_settings"](state, wanted) or {}) or dict(
                 wgp["get_default_settings"](wanted)
             )
@@ -418,7 +468,7 @@ class Tab:
 
     def _stands(self, state: dict) -> tuple[Any, Any]:
         """Where the run of this browser stands; looked at again while one is on, or is waiting."""
-        gen = self._wgp["get_gen_info"](state)
+        gen = self.wgp["get_gen_info"](state)
         run = progress.of(gen)
         on = run is not None or bool(gen.get("in_progress"))
         told = standing.told(run, time.monotonic())

@@ -7,6 +7,7 @@ where there are none; so it is right on a dark page, too. Nothing is loaded from
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -50,7 +51,19 @@ var(--color-accent,#0ea5e9)}
 .svib .dot{display:inline-block;width:8px;height:8px;border-radius:2px;margin-right:5px}
 .svib .mistake{color:var(--bad);font-weight:600;overflow-wrap:anywhere}
 .svib .note{margin:4px 0}
+.svib .pics{display:flex;flex-wrap:wrap;gap:8px;align-items:center;margin:6px 0}
+.svib .pics .pic{cursor:grab;display:flex;align-items:flex-end}
+.svib .pics .pic b{background:var(--paper);padding:0 4px;font-size:11px;border-radius:0 4px 0 4px}
+.svib .card.over{outline:3px dashed var(--color-accent,#0ea5e9)}
 </style>"""
+
+
+@dataclass(frozen=True)
+class _Acts:
+    """What a card does: JavaScript, where %d is the window's number; "" for nothing."""
+
+    click: str
+    drop: str
 
 
 def storyboard(
@@ -58,6 +71,7 @@ def storyboard(
     pictures: Mapping[int, str] | None = None,
     chosen: int | None = None,
     on_click: str = "",
+    on_drop: str = "",
 ) -> str:
     """The storyboard of a plan.
 
@@ -65,21 +79,27 @@ def storyboard(
         mistake   what is wrong with its words
         cost      what it will take, in words
         seed      may be a text, where it is not known yet
+        loras     the strength of each LoRA, as WanGP writes it
     pictures: of anchors by their number (0: the start image), as addresses that <img> takes
     chosen: the window that is marked
     on_click: JavaScript that a click on a card runs, where %d is the window's number
+    on_drop: JavaScript for a picture that is dropped on a card: %d is the window's number, and the
+        variable `picture` the picture's. With it, and where there are anchor images, the pictures
+        stand above the cards to be dragged.
     """
     if not windows:
         return ""
     first, last = windows[0], windows[-1]
-    shown = "".join(_card(window, pictures or {}, chosen, on_click) for window in windows)
+    on_drop = on_drop if any(pictures or {}) else ""
+    acts = _Acts(on_click, on_drop)
+    shown = "".join(_card(window, pictures or {}, chosen, acts) for window in windows)
     many = " many" if len(windows) > MANY else ""
     start, end = first["start_seconds"], last["end_seconds"]
     return (
         f'{STYLE}{_picture_style(pictures or {})}<div class="svib">'
         f'<div class="strip" aria-hidden="true">{_strip(windows, chosen)}</div>'
         f'<div class="ends"><span>{clock(start)}</span><span>{clock((start + end) / 2)}</span>'
-        f"<span>{clock(end)}</span></div>"
+        f"<span>{clock(end)}</span></div>{_to_drag(pictures or {}) if on_drop else ''}"
         f'<div class="cards{many}">{shown}</div></div>'
     )
 
@@ -110,8 +130,36 @@ def _picture_style(pictures: Mapping[int, str]) -> str:
     return f"<style>{''.join(rules)}</style>" if pictures else ""
 
 
+def _to_drag(pictures: Mapping[int, str]) -> str:
+    """The pictures, each to be dragged onto a card."""
+    found = "".join(
+        f'<span class="pic p{number}" draggable="true" data-picture="{number}" title="{name}"'
+        f" ondragstart=\"event.dataTransfer.setData('text/plain','svi {number}')\""
+        f"><b>{number or 'start'}</b></span>"
+        for number, name in ((n, f"anchor image {n}" if n else "start image") for n in pictures)
+    )
+    return (
+        f'<div class="pics">{found}<span class="soft">Drag a picture onto a window: it becomes its'
+        " anchor. Or choose the window, and its anchor below.</span></div>"
+    )
+
+
+def _dropping(on_drop: str, number: int) -> str:
+    """A card's attributes for a picture that is dropped on it."""
+    if not on_drop:
+        return ""
+    dropped = (
+        "this.classList.remove('over');event.preventDefault();"
+        "const said=event.dataTransfer.getData('text/plain').match(/^svi (\\d+)$/);"
+        f"if(said){{const picture=said[1];{on_drop % number}}}"
+    )
+    over = "event.preventDefault();this.classList.add('over')"
+    left = "this.classList.remove('over')"
+    return f' ondragover="{over}" ondragleave="{left}" ondrop="{escape(dropped)}"'
+
+
 def _card(
-    window: Mapping[str, Any], pictures: Mapping[int, str], chosen: int | None, on_click: str
+    window: Mapping[str, Any], pictures: Mapping[int, str], chosen: int | None, acts: _Acts
 ) -> str:
     number, anchor = window["window"], window["anchor"]
     mistake = window.get("mistake")
@@ -122,8 +170,11 @@ def _card(
         frames += f", {window['dropped']} overlap"
     picture = f'<span class="pic p{anchor}"></span>' if anchor in pictures else ""
     about = [f"seed {window['seed']}", served, *([window["cost"]] if window.get("cost") else [])]
+    if window.get("loras"):
+        about.append(f"LoRA {' '.join(window['loras'])}")
     classes = f"card{' on' if number == chosen else ''}{' bad' if mistake else ''}"
-    click = f' onclick="{escape(on_click % number)}"' if on_click else ""
+    click = f' onclick="{escape(acts.click % number)}"' if acts.click else ""
+    click += _dropping(acts.drop, number)
     said = f'<span class="mistake">{escape(mistake)}</span>' if mistake else ""
     return (
         f'<button type="button" class="{classes}" data-window="{number}"'

@@ -70,10 +70,12 @@ def attach_wgp(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
         from wan2gp_svi.wangp import (
             continuing,
             dance,
+            drafting,
             enabling,
             loop,
             page,
             phases,
+            progress,
             queueing,
             streaming,
             talk,
@@ -81,7 +83,7 @@ def attach_wgp(namespace: dict[str, Any], hooks: int = HOOKS) -> None:
         )
 
         parts = (task, loop, page, continuing, phases, streaming, queueing, enabling, dance, talk)
-        for module in parts:
+        for module in (*parts, progress, drafting):
             module.attach(namespace)
 
 

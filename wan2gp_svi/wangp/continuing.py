@@ -348,7 +348,7 @@ def verify(run: Run, path: str | Path = "") -> None:
         say(f"going on after window {saved.windows} from its latents, as if never stopped")
     else:
         say(f"the hand-over file is not used: {reason}; the video's end is encoded again")
-        run.carry.handover = None
+        run.carry.handover, run.unused = None, reason
 
 
 def _end_of(path: str | Path, saved: HandOver, frames: int) -> Tensor | None:

@@ -83,6 +83,17 @@ NEEDED = (
         ("state", "model_type", "inputs"),
         absent="in a host that queues nothing: mistakes are told when the run begins",
     ),
+    Needed(
+        WGP,
+        "get_latest_status",
+        ("state", "context"),
+        absent="in a host without a page: SVI's words are not in the status",
+    ),
+    Needed(
+        WGP,
+        "process_prompt_enhancer",
+        absent="in a host without a prompt enhancer: nothing is drafted",
+    ),
     Needed(WGP, "compute_lset_choices", absent="in a host without a page: no profiles are listed"),
     Needed(WGP, "save_inputs", absent=NO_PAGE),
     Needed(WGP, "set_model_settings", absent=NO_PAGE),

@@ -288,6 +288,8 @@ def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
     hand_over = "no hand-over"
     if window.number == 1 and not window.on_image and handover is None:  # pixels, or encoded again
         hand_over = "the video's own end before it"
+        if run.unused:
+            hand_over += f", encoded again ({run.unused})"
     elif not window.on_image:
         count, what = window.motion_latents, "latent"
         if run.mode.motion_frames:
@@ -295,7 +297,9 @@ def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
         hand_over = f"hand-over {count} {what}{'s' * (count > 1)} from window {number - 1}"
     said = f"frames {window.start + 1}-{window.stop}, {anchor}, seed {window.seed}, {hand_over}"
     say(f"window {number}/{total}: {said}")
-    progress.window_begins(number, total, window.frames, said, segments)
+    used = "hand-over used" if hand_over.startswith("hand-over") else hand_over
+    short = f"{anchor.removesuffix(' as anchor')}, {used}"
+    progress.window_begins(number, total, window.frames, said, segments, short)
     if len(segments) > 1:
         for line in timetable(window, segments):
             say(f"  {line}")

@@ -90,6 +90,8 @@ def remarks(run: Run) -> list[str]:
     used |= {1} if run.starts_on_anchor else set()
     idle = [number for number in range(1, run.chain.anchors + 1) if number not in used]
     found = notes(run.written, len(run.windows), run.mode.prompt_repeat)
+    if run.starts_on_anchor:
+        found.append("there is no start image: the video starts on anchor image 1")
     if idle:
         images = "image " + ", ".join(map(str, idle)) + (" serve" if idle[1:] else " serves")
         found.append(

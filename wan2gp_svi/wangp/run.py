@@ -69,6 +69,7 @@ class Run:
                    told of: hooks that are placed but not called stop the run (pipeline.py)
     apart          of the windows so far: how far each is from the one before, in the frames that
                    both decoded (svi/overlap.py); None where there are none such
+    unused         why the hand-over of the video that is continued is not used; "" where it is
     start          the frame (3, 1, H, W) that the run's first window starts from
     video          the last video saved
     saved_id       id of the last hand-over file written
@@ -99,6 +100,7 @@ class Run:
     measured: int = 0
     noted: int = 0
     apart: list[float | None] = field(default_factory=list)
+    unused: str = ""
     start: Tensor | None = None
     video: str | None = None
     saved_id: str | None = None

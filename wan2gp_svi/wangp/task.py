@@ -74,7 +74,9 @@ def run_task(wgp: WGP, original: Callable[..., Any], *args: Any, **kwargs: Any) 
     except UserError as error:
         raise _error(f"SVI: {error}") from error
     set_current(run)
-    progress.begin(wgp["get_gen_info"](given["state"]), progress.work(given))
+    status = wgp.get("get_latest_status")
+    told_status = None if status is None else functools.partial(status, given["state"])
+    progress.begin(wgp["get_gen_info"](given["state"]), progress.work(given), told_status)
     try:
         return original(**{**given, **told})
     except UserError as error:

@@ -291,6 +291,26 @@ torch.set_num_threads(int(os.environ.get("WANGP_THREADS", "2")))
 host.give_models(wgp, load_model)
 
 
+def answer_for_enhancer():
+    """WanGP's prompt enhancer is on, and something stands in for its language model."""
+    try:
+        from shared.prompt_enhancer import prompt_enhance_utils as utils
+    except ImportError:  # before 12
+        from models.ltx_video.utils import prompt_enhance_utils as utils
+
+    def answer(a, b, c, d, prompt, *more, prompt_enhancer_instructions=None, **known):
+        count = int(prompt[0].split("of ")[1].split(" ")[0])
+        if not str(prompt_enhancer_instructions).startswith("# Prompts for SVI"):
+            return ["no guide"]
+        lines = [f"A fox in window {k} (at 0.3 s: it turns)" for k in range(1, count + 1)]
+        return ["<think>a fox</think>\n" + "\n\n".join(lines)]
+
+    utils.generate_cinematic_prompt = answer
+    wgp.enhancer_offloadobj = types.SimpleNamespace(unload_all=lambda: None, release=lambda: None)
+    wgp.ensure_prompt_enhancer_loaded = lambda *a, **k: (None, None)
+    wgp.server_config.update(enhancer_enabled=1, enhancer_mode=1)
+
+
 def serve(port):
     """The real page, with tiny models behind Generate; returns when it is stopped."""
     import gradio.networking
@@ -300,6 +320,7 @@ def serve(port):
     for name in ("save_path", "image_save_path"):
         setattr(wgp, name, str(OUT))
         wgp.server_config[name] = str(OUT)
+    answer_for_enhancer()
     page = wgp.create_ui()
     page.launch(server_name="127.0.0.1", server_port=port, allowed_paths=[str(OUT), "icons"])
 
