@@ -90,7 +90,7 @@ def of_world() -> Film:
         window=25,
         more=WORLD_MORE,
         steps=WORLD_STEPS,
-        guidance=2.5,
+        guidance=1.5,
         trained=True,
         says="Made on this machine by a Wan of 3.6 million parameters that knows one small world,"
         " and an SVI LoRA trained for it: both are bundled.",

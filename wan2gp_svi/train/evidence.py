@@ -27,7 +27,7 @@ from wan2gp_svi.train import base, flow, measure, tiny, words, world
 from wan2gp_svi.train.tiny import TinyWan
 from wan2gp_svi.train.world import SIDE, SPEED, WAYS
 
-FRAMES, STEPS, GUIDANCE = 25, 10, 2.5
+FRAMES, STEPS, GUIDANCE = 25, 10, 1.5
 """Frames of a window; denoising steps; guidance, without which the words are hardly heard."""
 FILM_SEED = 2_000_003
 """Scenes of this seed are never trained on."""
