@@ -140,6 +140,11 @@ class Stage:
             made = told_by(last, metadata)
             settings = redo_settings(whole, made, metadata, window, seed, None)
             add({"name": name, "continue": str(whole), "set": settings})
+        # and an older window of a video that was continued, and continued
+        add(continue_half("grown", half))
+        add(continue_half("grown again", "grown", prompt="four"))
+        cut = {"keep_frames_video_source": "17", "seed": -1}
+        add(continue_half("second again", "grown again", prompt="two", **cut))
         add(continue_half("cut from the end", whole, keep_frames_video_source="-24"))
         add(continue_half("wide", self.video("wide", window=2), resolution=WIDE))
         # what does not fit
@@ -316,6 +321,12 @@ def test_a_window_made_again_is_the_same_or_differs_by_its_seed(stage: Stage) ->
         assert reasons(run) == []
         assert run.frames == 41
         assert run.windows[0]["encoded"] == []
+
+
+def test_an_older_window_of_a_video_that_was_continued_twice(stage: Stage) -> None:
+    run = stage.second["second again"]
+    assert reasons(run) == []
+    equal_windows(stage.first["half"], run, 5, before=1)
 
 
 @pytest.mark.parametrize(
