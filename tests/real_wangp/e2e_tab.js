@@ -47,6 +47,7 @@ onPage(port, 1400, 1100, async (page) => {
   await tab('SVI');
   await until(async () => (await board().count()) === 3, 30);
   seen.first = await board().count();
+  seen.notice = await page.getByText(/self-test of wan2gp-svi last passed with/).first().innerText();
 
   // A draft is looked at, thrown away, asked for again and used; then the film is loaded again.
   const draft = async () => {

@@ -17,6 +17,7 @@ from bench import PORT, command_for, copy_of, environment_for, installed, keep_s
 from PIL import Image
 from test_continue_page import SETTINGS
 
+from wan2gp_svi.installer import proof
 from wan2gp_svi.svi.handover_file import load, path_beside
 
 pytestmark = pytest.mark.slow
@@ -55,6 +56,8 @@ def test_a_film_of_five_windows(page: Path, svi_tree: Path, tmp_path: Path) -> N
     # Gradio's client, when it closes a stream of its own while it reads it, says that much.
     assert [one for one in seen["errors"] if one != "TypeError: Failed to fetch"] == []
     assert seen["first"] == 3
+    assert f"WanGP is version {version_of(svi_tree)} now" in seen["notice"]
+    assert "last passed with 8.99" in seen["notice"]
     assert "A fox in window 3" in seen["draft"]
     assert "Nothing is used yet" in seen["draftSaid"]
     assert ["fox" in card for card in seen["draftUsed"]] == [False, False, True]
@@ -119,7 +122,9 @@ def svi_tree(request, wangp_dir, tmp_path_factory):
     """The tree that `page` serves; a test may name another."""
     if "svi_tree_without_hooks" in request.fixturenames:
         return request.getfixturevalue("svi_tree_without_hooks")
-    return installed(copy_of(wangp_dir, tmp_path_factory.mktemp("svi") / "WanGP"))
+    tree = installed(copy_of(wangp_dir, tmp_path_factory.mktemp("svi") / "WanGP"))
+    proof.save(tree, proof.Proof("2026-01-02", "8.99", "0.1.0", "CPU"))
+    return tree
 
 
 def test_lost_hooks_are_put_back(
