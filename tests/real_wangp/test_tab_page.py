@@ -40,7 +40,7 @@ def test_a_film_of_five_windows(page: Path, svi_tree: Path, tmp_path: Path) -> N
             {
                 **SETTINGS,
                 "video_length": 41,
-                "num_inference_steps": 60,  # long enough to be stopped
+                "num_inference_steps": 90,  # long enough to be stopped
                 "prompt": gap.join(["one (at 0.3 s: it jumps)", "two", "three"]),
                 "multi_prompts_gen_type": "PW" if paragraphs else 1,
             }
