@@ -21,6 +21,7 @@ from typing import Any
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Chain
+from wan2gp_svi.video.sound import end_with_pictures
 from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.run import current
 from wan2gp_svi.wangp.streaming import SOUND
@@ -68,17 +69,25 @@ def length(
 
 
 def joined(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """WanGP puts the sound of the source and the new one together: the source's without delay."""
+    """WanGP puts the sound of the source and the new one together: the source's without delay, and
+    both to the end of the pictures, to the sample."""
     run, given = current(), arguments(original, args, kwargs)
+    if run is None or not run.mode.sound:
+        return original(*args, **kwargs)
     tracks = given.get("source_audio_tracks") or []
     late = [track for track in tracks if not str(track).endswith(".wav")]
-    if run is None or not run.mode.sound or run.source_path is None or not late:
-        return original(*args, **kwargs)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        decoded = [str(Path(folder) / f"{number}.wav") for number in range(len(tracks))]
-        for number, path in enumerate(decoded):
-            _decode(run.source_path, number, path)
-        return original(**{**given, "source_audio_tracks": decoded})
+        if run.source_path is not None and late:
+            decoded = [str(Path(folder) / f"{number}.wav") for number in range(len(tracks))]
+            for number, path in enumerate(decoded):
+                _decode(run.source_path, number, path)
+            given = {**given, "source_audio_tracks": decoded}
+        result = original(**given)
+    try:
+        end_with_pictures(Path(given["save_path_tmp"]))
+    except (KeyError, UserError, OSError) as error:
+        say(f"the sound may go on behind the last frame: {error}")
+    return result
 
 
 def _decode(video: str, number: int, path: str) -> None:
