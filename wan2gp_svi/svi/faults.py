@@ -94,7 +94,7 @@ class Limit:
 LIMITS = {
     "exposure": Limit(0.06, 0.015),
     "saturation": Limit(0.12, 0.025),
-    "tint": Limit(0.08, 0.015),
+    "tint": Limit(0.07, 0.012),
     "detail": Limit(0.25, 0.05),
     "motion": Limit(math.log(2), 0.08),
 }
