@@ -72,10 +72,16 @@ class Recipe:
     capacity: int = error_bank.CAPACITY
 
 
+def mode_of(name: str) -> Mode:
+    """The mode of a name. `UserError` if there is none."""
+    if name not in MODES:
+        raise UserError(f"There is no SVI mode {name}; there are {', '.join(MODES)}.")
+    return MODES[name]
+
+
 def odds_of(mode: str) -> Odds:
     """The authors' odds for a mode. `UserError` for another name."""
-    if mode not in MODES:
-        raise UserError(f"There is no SVI mode {mode}; there are {', '.join(MODES)}.")
+    mode_of(mode)
     return replace(error_bank.AUTHORS, clean=0.5) if mode == "film" else error_bank.AUTHORS
 
 
