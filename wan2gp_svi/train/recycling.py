@@ -200,6 +200,10 @@ def add_lora(
     return named
 
 
+def _noise(recipe: Recipe) -> str:
+    return "" if recipe.expert == "shared" else f", {recipe.expert} noise"
+
+
 def save_lora(
     path: Path,
     lora: dict[str, torch.nn.Parameter],
@@ -211,12 +215,11 @@ def save_lora(
 
     `of` names the model.
     """
-    noise = "" if recipe.expert == "shared" else f", {recipe.expert} noise"
     checkpoint.save(
         path,
         checkpoint.as_type(lora, torch.bfloat16),
         {
-            "modelspec.title": f"{MODES[recipe.mode].name}{noise}, of {of}",
+            "modelspec.title": f"{MODES[recipe.mode].name}{_noise(recipe)}, of {of}",
             "ss_network_dim": recipe.rank,
             "ss_network_alpha": recipe.rank,
             "svi_training": {"recipe": asdict(recipe), **about},
@@ -271,7 +274,7 @@ def train(
     bar = tqdm(
         total=recipe.steps,
         initial=done,
-        desc=f"{recipe.mode}, {recipe.expert} noise",
+        desc=recipe.mode + _noise(recipe),
         unit="step",
         disable=not accelerator.is_local_main_process,
         dynamic_ncols=True,
@@ -333,6 +336,7 @@ def train(
         save_lora(target, lora, recipe, of, {**(about or {}), "losses": losses})
         checkpoint.save(_bank_file(out, recipe), error_bank.tensors_of(bank), {})
         state.unlink(missing_ok=True)
+    accelerator.wait_for_everyone()  # the other expert begins with what was written here
     return target
 
 
