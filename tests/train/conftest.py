@@ -1,12 +1,13 @@
 """Small models and clips that several tests share."""
 
 import pytest
-import small_wan
 
 
 @pytest.fixture(scope="session")
 def wan_folder(tmp_path_factory):
     """kind -> a folder with a small model of that kind, made once."""
+    import small_wan  # it takes seconds, and most tests here do not need it
+
     made = {}
 
     def folder(kind):
@@ -20,5 +21,7 @@ def wan_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory):
     """Two clips long enough for windows of 13 frames, and one that is not."""
+    import small_wan
+
     lengths = {"long": 40, "short": 13, "two words": 20}
     return small_wan.clips(tmp_path_factory.mktemp("clips"), lengths)

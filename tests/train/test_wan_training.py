@@ -1,6 +1,7 @@
 """SVI's training on diffusers' own Wan classes, small and randomly filled: from clips to a LoRA."""
 
 import contextlib
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -45,15 +46,9 @@ def cached(wan_folder, clip_folder, tmp_path_factory):
     return of
 
 
-def train(folder, held, recipe, out, **more):
+def train(*about, **settings):
     torch.set_num_threads(1)
-    kind = held.settings.kind
-    model = wan.load(folder, recipe.expert)
-    lora = recycling.add_lora(model, wan.TARGETS, recipe.rank, recipe.seed)
-    ask, sample = wan.velocity(kind, held.no_words), caching.sampler(held)
-    return recycling.train(
-        model, lora, ask, sample, recipe, out, "it", in_place=kind.in_place, **more
-    )
+    return caching.train(*about, **settings)
 
 
 # --- from clips to a file ------------------------------------------------------------------------
@@ -111,6 +106,20 @@ def test_training_that_was_stopped_gives_what_it_would_have_given(
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_an_expert_is_gone_when_it_is_trained(wan_folder, cached, tmp_path, monkeypatch):
+    loaded = []
+
+    def load(*what):
+        model = real(*what)
+        loaded.append(weakref.ref(model))
+        return model
+
+    real = wan.load
+    monkeypatch.setattr(wan, "load", load)
+    train(wan_folder("i2v-2.2"), cached("i2v-2.2", "pro"), replace(QUICK, steps=1), tmp_path)
+    assert [model() for model in loaded] == [None]
+
+
 # --- the same equations --------------------------------------------------------------------------
 
 
@@ -143,7 +152,7 @@ def small_model():
 
 
 def padded(samples):
-    return torch.stack([wan._padded(s.text) for s in samples])
+    return torch.stack([wan.padded(s.text) for s in samples])
 
 
 def ask_small(model, x, t, y, samples, told):
@@ -223,7 +232,7 @@ def test_a_model_is_asked_as_diffusers_pipeline_asks_it(wan_folder, kind):
         num_inference_steps=2,
         guidance_scale=1.0,
         latents=noise,
-        prompt_embeds=wan._padded(text)[None],
+        prompt_embeds=wan.padded(text)[None],
         output_type="latent",
     )
     scheduler = pipeline.scheduler

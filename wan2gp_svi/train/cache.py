@@ -14,10 +14,10 @@ Each file is written whole; a run that was stopped goes on with the files that a
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -150,7 +150,7 @@ def _references(seen: Tensor, others: list[Tensor], mode: Mode) -> list[Tensor]:
     return [padded_video(given, other, frames, mode.ref_pad_num) for other in others]
 
 
-# --- drawing from it -----------------------------------------------------------------------------
+# --- training with it -----------------------------------------------------------------------------
 
 
 def open_cache(folder: Path) -> Cache:
@@ -192,6 +192,27 @@ def sampler(cache: Cache) -> Callable[[Recipe, int], Sample]:
     return sample
 
 
-def about_of(cache: Cache) -> dict[str, Any]:
-    """What a LoRA's file says of the clips that it was trained on."""
-    return {"clips": asdict(cache.settings), "pieces": len(cache.pieces)}
+def train(
+    model: Path, cache: Cache, recipe: Recipe, out: Path, stop_after: int | None = None
+) -> Path | None:
+    """Train the LoRA of one expert of a folder's model with a cache; as `recycling.train`.
+
+    The expert is loaded here and gone afterwards: two would not fit a GPU.
+    """
+    kind = cache.settings.kind
+    transformer = wan.load(model, recipe.expert)
+    path = recycling.train(
+        transformer,
+        recycling.add_lora(transformer, wan.TARGETS, recipe.rank, recipe.seed),
+        wan.velocity(kind, cache.no_words),
+        sampler(cache),
+        recipe,
+        out,
+        model.resolve().name,
+        {"clips": asdict(cache.settings), "pieces": len(cache.pieces)},
+        in_place=kind.in_place,
+        stop_after=stop_after,
+    )
+    del transformer
+    gc.collect()  # for it refers to itself
+    return path

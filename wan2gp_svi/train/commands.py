@@ -125,29 +125,17 @@ def _svi_of_wan(args: argparse.Namespace) -> int:
 
     folder, held = Path(args.model), caching.open_cache(Path(args.cache))
     kind, mode = wan.kind_of(folder), held.settings.mode
-    if kind != held.settings.kind or args.mode not in (None, mode):
-        raise UserError(
-            f"{args.cache} was made for mode {mode} and another kind of model, or another mode was"
-            " asked for: make a cache for this one with train cache."
-        )
+    if kind != held.settings.kind:
+        raise UserError(f"{args.cache} was made for another kind of model than {folder}.")
+    if args.mode not in (None, mode):
+        raise UserError(f"{args.cache} was made for mode {mode}: leave --mode out.")
     there = wan.experts(folder)
     if args.expert != "both" and args.expert not in there:
         raise UserError(f"{folder} has one model for all noise levels: leave --expert out.")
+    settings = {"capacity": ERRORS, **_settings(args, recycling.odds_of(mode))}
     for expert in there if args.expert == "both" else (args.expert,):
-        settings = {"capacity": ERRORS, **_settings(args, recycling.odds_of(mode))}
         recipe = recycling.Recipe(mode=mode, expert=expert, **settings)
-        model = wan.load(folder, expert)
-        path = recycling.train(
-            model,
-            recycling.add_lora(model, wan.TARGETS, recipe.rank, recipe.seed),
-            wan.velocity(kind, held.no_words),
-            caching.sampler(held),
-            recipe,
-            Path(args.out),
-            folder.resolve().name,
-            caching.about_of(held),
-            in_place=kind.in_place,
-        )
+        path = caching.train(folder, held, recipe, Path(args.out))
         print(f"trained: {path}")
     return 0
 

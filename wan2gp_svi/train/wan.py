@@ -117,7 +117,7 @@ def velocity(kind: Kind, no_words: Tensor) -> Ask:
         told: Sequence[bool],
     ) -> Tensor:
         texts = [s.text if heard else no_words for s, heard in zip(samples, told, strict=True)]
-        text = torch.stack([_padded(each) for each in texts]).to(x.device)
+        text = torch.stack([padded(each) for each in texts]).to(x.device)
         seen = [s.picture for s in samples if s.picture is not None]
         picture = torch.stack(seen).to(x.device) if kind.picture else None
         if kind.in_place:
@@ -129,6 +129,7 @@ def velocity(kind: Kind, no_words: Tensor) -> Ask:
     return ask
 
 
-def _padded(text: Tensor | str) -> Tensor:
-    assert isinstance(text, Tensor)
+def padded(text: Tensor | str) -> Tensor:
+    """A text's embedding (L, D) with zeros behind it (512, D), as diffusers' pipelines pad it."""
+    assert isinstance(text, Tensor)  # a real Wan's samples bring embeddings
     return F.pad(text.float(), (0, 0, 0, TEXT_TOKENS - len(text)))
