@@ -137,7 +137,7 @@ def _add_profiles(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
-    train = commands.add_parser("train", help="train a small Wan, and SVI's LoRA for it")
+    train = commands.add_parser("train", help="train SVI's LoRA, for a small Wan or a real one")
     actions = train.add_subparsers(dest="action", metavar="ACTION", required=True)
     base = actions.add_parser("base", help="the model itself; goes on where it was stopped")
     for phase, what in (
@@ -147,12 +147,25 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     ):
         base.add_argument(f"--{phase}-steps", type=int, metavar="N", help=f"steps {what}")
     base.set_defaults(run=_calls("wan2gp_svi.train.commands", "base"))
+    cache = actions.add_parser("cache", help="encode clips for a real Wan (docs/training.md)")
+    cache.add_argument("--model", required=True, metavar="DIR", help="a Wan, as diffusers keeps it")
+    cache.add_argument("--clips", required=True, metavar="DIR", help="clip.mp4 and clip.txt, ...")
+    cache.add_argument("--mode", default="pro", metavar="MODE", help="pro (default), shot, ...")
+    cache.add_argument("--size", default="832x480", metavar="WxH", help="default 832x480")
+    cache.add_argument("--frames", type=int, default=81, metavar="W", help="4k+1 (default 81)")
+    cache.add_argument("--fps", type=float, default=16, metavar="FPS", help="default 16")
+    cache.set_defaults(run=_calls("wan2gp_svi.train.commands", "cache"))
     svi = actions.add_parser("svi", help="a LoRA by error recycling, of either expert")
     svi.add_argument("--base", metavar="DIR", help="a folder of train base (default: the bundled)")
-    svi.add_argument("--mode", default="pro", metavar="MODE", help="pro, shot, film, tom, ...")
+    svi.add_argument("--model", metavar="DIR", help="a real Wan instead, as diffusers keeps it")
+    svi.add_argument("--cache", metavar="DIR", help="its clips, a folder of train cache")
+    svi.add_argument("--mode", metavar="MODE", help="pro (default), shot, ... (else: the cache's)")
     svi.add_argument("--expert", choices=("high", "low", "both"), default="both")
     svi.add_argument("--steps", type=int, metavar="N", help="steps of either expert")
+    svi.add_argument("--batch", type=int, metavar="N", help="samples of a step")
     svi.add_argument("--rank", type=int, metavar="R", help="rank, which is also alpha")
+    svi.add_argument("--errors", type=int, metavar="N", help="errors kept for each of 50 steps")
+    svi.add_argument("--clean", type=float, metavar="P", help="samples without errors, 0 to 1")
     svi.add_argument(
         "--reference-only", action="store_true", help="errors in the condition alone (small models)"
     )
@@ -164,9 +177,9 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     evidence.add_argument("--windows", type=int, default=50, metavar="K", help="default 50")
     evidence.add_argument("--scenes", type=int, default=16, metavar="N", help="default 16")
     evidence.set_defaults(run=_calls("wan2gp_svi.train.commands", "evidence"))
-    for action in (base, svi, evidence):
+    for action in (base, cache, svi, evidence):
         action.add_argument("--out", required=True, metavar="DIR", help="where to write")
-        if action is not evidence:
+        if action in (base, svi):
             action.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
         action.add_argument("--threads", type=int, default=0, metavar="N", help="default: all")
 

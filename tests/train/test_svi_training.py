@@ -8,7 +8,7 @@ import torch
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.lora.inspect import inspect_file
 from wan2gp_svi.svi.modes import MODES
-from wan2gp_svi.train import checkpoint, svi, tiny, words
+from wan2gp_svi.train import checkpoint, flow, recycling, svi, tiny, words
 from wan2gp_svi.train.error_bank import Bank, Odds, add
 from wan2gp_svi.train.svi import Recipe, recipe_of
 from wan2gp_svi.train.tiny import Size
@@ -77,7 +77,7 @@ def test_errors_go_where_latents_were_handed_over_and_nowhere_else():
     samples[1] = replace(samples[1], handed_over=(1, 1))
     y = torch.stack([s.y for s in samples])
     errors = rand(2, 16, 1, *y.shape[3:])
-    out = svi.with_errors(y, errors, samples)
+    out = recycling.with_errors(y, errors, samples)
     assert torch.allclose(out[0, 4:, 1], y[0, 4:, 1] + errors[0, :, 0])
     out[0, 4:, 1] = y[0, 4:, 1]
     assert torch.equal(out, y)
@@ -91,14 +91,14 @@ def test_small_models_may_have_errors_in_the_condition_alone():
     t, shape = torch.full((4,), 500.0), torch.Size((4, 16, 5, 2, 2))
     for only in (False, True):
         recipe = replace(QUICK, odds=always, reference_only=only)
-        drawn = svi.draw_errors(bank, recipe, t, shape, torch.Generator().manual_seed(0))
+        drawn = recycling.draw_errors(bank, recipe, t, shape, torch.Generator().manual_seed(0))
         assert drawn.condition.any() and bool(drawn.latent.any()) != only
         assert bool(drawn.noise.any()) != only
 
 
 def test_the_bell_is_zero_at_its_least_one_on_average_and_highest_in_the_middle():
-    schedule = 1000 * svi.flow.shifted(torch.linspace(1, 0, 1001)[:-1], 5.0)
-    weights = svi.bell(schedule, 5.0)
+    schedule = 1000 * flow.shifted(torch.linspace(1, 0, 1001)[:-1], 5.0)
+    weights = recycling.bell(schedule, 5.0)
     assert float(weights.min()) == pytest.approx(0, abs=1e-6)
     assert float(weights.mean()) == pytest.approx(1, abs=1e-4)
     assert abs(float(schedule[weights.argmax()]) - 500) < 5

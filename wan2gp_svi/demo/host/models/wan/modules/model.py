@@ -302,7 +302,7 @@ class WanModel(nn.Module):
 
 
 def trained_model(path: Path) -> WanModel:
-    """A model whose sizes and weights are a file's (`wan2gp-svi train base` writes them)."""
+    """A model whose sizes and weights are a file's (`train base` writes them)."""
     with safe_open(path, "pt") as file:
         config = json.loads(file.metadata()["config"])
         tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
