@@ -155,11 +155,10 @@ onPage(port, 1400, 1100, async (page) => {
     return /^Window [345]/.test(window);
   }, 240);
   // While a run is on the page never rests, and a click that waits for it to comes too late.
-  const press = (name) => page.getByRole('button', { name }).locator('visible=true').first()
-    .dispatchEvent('click');
-  await press('To the form');
-  await page.getByRole('button', { name: /^Abort$/ }).first().waitFor();
-  await press(/^Abort$/);
+  await page.getByRole('button', { name: 'To the form' }).locator('visible=true').first().click();
+  const abort = page.getByRole('button', { name: 'Abort', exact: true }).first();
+  await abort.waitFor();
+  await abort.dispatchEvent('click');
   await page.screenshot({ path: `${shots}/tab stopped.png` });
   await page.getByRole('button', { name: 'Generate', exact: true }).first().waitFor();
   await page.waitForTimeout(5000);

@@ -6,6 +6,7 @@ A scenario is {"name", "set": {setting: value, ...}} and, all optional,
     "model"      model type, default i2v_2_2_svi2pro
     "anchors"    number of anchor images (their pictures differ)
     "ends"       number of end images
+    "folder"     where it saves, below OUT; default its name
     "picture"    [width, height] of the start image, default 64x64
     "continue"   name of an earlier scenario whose video is continued ("V"); "last": true for "L"
     "extra"      {"2": 1}: while window 2 runs, one more window is asked for
@@ -387,7 +388,7 @@ if any(scenario.get("model") == "multitalk" for scenario in scenarios):
 made = {}
 results = []
 for scenario in scenarios:
-    folder = OUT / scenario["name"]
+    folder = OUT / scenario.get("folder", scenario["name"])
     folder.mkdir(exist_ok=True)
     model = scenario.get("model", "i2v_2_2_svi2pro")
     text_only = "t2v" in model
