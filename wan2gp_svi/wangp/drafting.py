@@ -58,8 +58,8 @@ def unable(wgp: Mapping[str, Any], state: dict) -> str:
     enhance, process = wgp.get("enhance_prompt"), wgp.get("process_prompt_enhancer")
     unknown = (
         "This WanGP has no prompt enhancer that SVI knows. Paste docs/prompt-guide.md into any"
+        " language model instead."
     )
-    unknown += " language model instead."
     if enhance is None or process is None or not is_wrapped(process):
         return unknown
     takes = inspect.signature(enhance).parameters
