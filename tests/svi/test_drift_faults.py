@@ -109,6 +109,11 @@ def test_motion_that_dies_down_and_motion_that_only_pauses() -> None:
     assert kinds(calm(speed=(0.5 * 0.7**time).astype(np.float32))) == ["motion"]
     assert kinds(calm(speed=(0.3 + 0.25 * np.cos(time * 2)).astype(np.float32))) == []
     assert kinds(calm(speed=(0.5 * 1.4**time).astype(np.float32))) == []
+    # The camera comes to rest; at the end something comes in, and little else moves.
+    slows = (0.5 * 0.7**time).astype(np.float32)
+    comes_in = slows + np.where(time >= COUNT - 1, 0.12, 0).astype(np.float32)
+    assert kinds(calm(speed=comes_in)) == []
+    assert kinds(calm(speed=comes_in, right=slows)) == ["motion"]
 
 
 def test_events_at_joins() -> None:

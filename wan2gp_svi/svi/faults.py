@@ -261,7 +261,7 @@ def drifts(series: Series, spans: Sequence[Span]) -> list[Fault]:
                 levels(sums["tint"], parts), levels(sums["saturation"], parts), saturation
             )
         elif kind == "motion":
-            level = np.log(np.maximum(levels(series.speed, parts), STILL / 4))
+            level = _speed(series.speed, parts)
         else:
             level = levels(sums[kind], parts)
         found = _drift(
@@ -279,11 +279,12 @@ def _drift(
 ) -> tuple[int, int, float] | None:
     """`going_on`, and what else must hold for a kind of drift."""
     if kind == "motion":
-        if level.max() <= math.log(STILL):
-            return None
-        # Motion comes and goes: it must have slowed down for longer, and not have recovered.
-        found = going_on(level, limit, STEPS + 1, to_the_end=True)
-        return found if found is not None and found[2] < 0 else None
+        # Something that comes in while the camera comes to rest is no motion that lasts.
+        camera = _speed(np.hypot(series.right, series.down), parts)
+        slower = _dies_down(level, limit)
+        if slower is None and level[-1] <= level[0] - limit.total:
+            slower = _dies_down(camera, limit)
+        return slower
     found = going_on(level, limit)
     if kind != "tint" and len(parts) > LONG:
         slow = going_on(level, Limit(SLOW_TOTAL * limit.total, limit.rate / SLOW), LONG)
@@ -291,6 +292,19 @@ def _drift(
         if slow and (known or _moved(_as_such(kind, series, parts), *slow[:2]) / slow[2] > AS_SUCH):
             found = max(found or slow, slow, key=lambda one: abs(one[2]))
     return found if found is not None and _shows(kind, found, series, parts) else None
+
+
+def _speed(speeds: np.ndarray, parts: Sequence[Span]) -> np.ndarray:
+    """Log of the speed of each part, (parts,); what stands still has one, too."""
+    return np.log(np.maximum(levels(speeds, parts), STILL / 4))
+
+
+def _dies_down(level: np.ndarray, limit: Limit) -> tuple[int, int, float] | None:
+    """Motion comes and goes: it must have slowed down for longer, and not have recovered."""
+    if level.max() <= math.log(STILL):
+        return None
+    found = going_on(level, limit, STEPS + 1, to_the_end=True)
+    return found if found is not None and found[2] < 0 else None
 
 
 def _as_such(kind: str, series: Series, parts: Sequence[Span]) -> np.ndarray:
