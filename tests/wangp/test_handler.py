@@ -96,6 +96,13 @@ def test_other_models_get_a_switch_and_nothing_else(base, modes):
     assert switch["default"] == ""
     assert len(switch["choices"]) == 1 + modes
     assert found["other"]
+    assert "frames_selection_maximum" not in found
+
+
+@pytest.mark.parametrize(("base", "given"), [("multitalk", {}), ("i2v", {"svi_mode": "dance"})])
+def test_where_videos_are_as_long_as_a_sound_the_slider_is(base, given):
+    found = family(native=True).query_model_def(base, given)
+    assert found["frames_selection_maximum"] >= 30 * 60 * 25
 
 
 @pytest.mark.parametrize("base", [PRO, "i2v", "i2v_2_2"])

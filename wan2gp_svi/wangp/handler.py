@@ -40,6 +40,8 @@ the start of the whole video.
 The tab **SVI** shows which words act when, and marks mistakes."""
 """The same behind the prompt's label."""
 
+LONGEST = {"frames_selection_maximum": 57_601}
+"""Where the page's slider ends: an hour at 16 frames a second."""
 MODEL_DEF: dict[str, Any] = {
     "infos": INFOS,
     "prompt_infos": PROMPT_INFOS,
@@ -51,7 +53,7 @@ MODEL_DEF: dict[str, Any] = {
         "letters_filter": "KI",
         "show_label": False,
     },
-    "frames_selection_maximum": 57_601,  # where the slider ends: an hour at 16 frames a second
+    **LONGEST,
     "all_image_refs_are_background_ref": True,
     "no_background_removal": True,
     # 4 on the page; the loop is told the overlap that SVI really has (loop.py).
@@ -82,6 +84,7 @@ SKELETONS: dict[str, Any] = {
     },
     # Each window is handed the control video from its own first frame on.
     "extract_guide_from_window_start": True,
+    **LONGEST,
 }
 """What SVI-Dance offers and Wan 2.1 Image2video does not."""
 
@@ -165,7 +168,9 @@ def _modes(base_type: str, given: Mapping[str, Any], found: dict) -> dict[str, A
     modes = modes_of(base_type)
     choices = [("Off", ""), *((MODES[name].name, name) for name in modes)]
     switch = [{**MODE_CONTROL, "choices": choices}, CONTROLS[0]]
+    speaks = any(MODES[name].sound for name in modes)
     return {
+        **(LONGEST if speaks else {}),
         "svi_modes": modes,
         "custom_settings": [*found.get("custom_settings", []), *switch],
         "profiles_dir": _profile_folders(base_type, given, found),

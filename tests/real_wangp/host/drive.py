@@ -322,6 +322,7 @@ def serve(port):
         setattr(wgp, name, str(OUT))
         wgp.server_config[name] = str(OUT)
     answer_for_enhancer()
+    numbered_sound()
     page = wgp.create_ui()
     page.launch(server_name="127.0.0.1", server_port=port, allowed_paths=[str(OUT), "icons"])
 
