@@ -141,6 +141,12 @@ onPage(port, 1400, 1100, async (page) => {
   await until(async () => await main.count(), 60);
   seen.status = await main.count() ? await main.innerText() : '';
   await page.screenshot({ path: `${shots}/tab status.png` });
+  // While a run is on the page never rests, and a click that waits for it to comes too late.
+  const press = async (name) => {
+    const button = page.getByRole('button', { name, exact: true }).locator('visible=true').first();
+    if (await until(() => button.count(), 20)) await button.dispatchEvent('click');
+  };
+  await press('Pause');  // or it is over before a slow machine has looked at it
   await tab('SVI');
   seen.running = [];
   await until(async () => await page.locator('.svi-run').count(), 60);
@@ -148,17 +154,18 @@ onPage(port, 1400, 1100, async (page) => {
   await other.waitForTimeout(4000);
   seen.other = { run: await other.locator('.svi-run').count(), cards: await other.locator('.svib .card').count() };
   await other.close();
+  const toForm = () => page.getByRole('button', { name: 'To the form' }).locator('visible=true').first().click();
+  await toForm();
+  await press('Resume');
+  await tab('SVI');
   await until(async () => {
     const told = await page.locator('.svi-run').count() ? await text('.svi-run') : '';
     const window = (told.match(/Window \d of \d/) || [''])[0];
     if (window && !seen.running.includes(window)) seen.running.push(window);
     return /^Window [345]/.test(window);
   }, 240);
-  // While a run is on the page never rests, and a click that waits for it to comes too late.
-  await page.getByRole('button', { name: 'To the form' }).locator('visible=true').first().click();
-  const abort = page.getByRole('button', { name: 'Abort', exact: true }).first();
-  await abort.waitFor();
-  await abort.dispatchEvent('click');
+  await toForm();
+  await press('Abort');
   await page.screenshot({ path: `${shots}/tab stopped.png` });
   await page.getByRole('button', { name: 'Generate', exact: true }).first().waitFor();
   await page.waitForTimeout(5000);
