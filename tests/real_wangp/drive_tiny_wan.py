@@ -15,12 +15,13 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 WANGP, MODEL, QUESTION, OUT = (Path(argument).resolve() for argument in sys.argv[1:5])
-sys.path[:0] = [str(HERE / "host" / "stubs"), str(WANGP), str(HERE / "host")]
+sys.path[:0] = [str(WANGP), str(HERE.parents[1])]
 os.chdir(WANGP)
 sys.argv = sys.argv[:1]
 
-import cpu_shim  # noqa: E402
+from wan2gp_svi.selftest import cpu_shim, host  # noqa: E402
 
+sys.path.append(str(host.ABSENT))
 cpu_shim.install()
 
 import torch  # noqa: E402
