@@ -22,21 +22,11 @@ from wan2gp_svi.report.drift import gather
 from wan2gp_svi.report.verdict import verdict
 from wan2gp_svi.report.windows import Windows
 from wan2gp_svi.svi.faults import KINDS
-from wan2gp_svi.train import base, evidence
+from wan2gp_svi.train import evidence
 from wan2gp_svi.train.commands import WEIGHTS
-from wan2gp_svi.train.svi import load_lora
+from wan2gp_svi.train.svi import load_experts
 
 FIRST = 100
-
-
-def experts(lora: bool) -> tuple:
-    """The bundled model, with the LoRA or without it."""
-    both = []
-    for noise in ("high", "low"):
-        model = base.load_model(WEIGHTS / f"{noise}.safetensors")
-        file = WEIGHTS / f"svi-pro-{noise}-noise.safetensors"
-        both.append(load_lora(model, file) if lora else model)
-    return tuple(both)
 
 
 def main() -> None:
@@ -48,7 +38,11 @@ def main() -> None:
     for key in "abc":
         way = evidence.WAYS_COMPARED[key]
         films = [evidence.film(FIRST + k, args.windows) for k in range(args.scenes)]
-        parts = list(evidence.made(way, films, args.windows, experts(way.lora)))
+        parts = list(
+            evidence.made(
+                way, films, args.windows, load_experts(WEIGHTS, WEIGHTS if way.lora else None)
+            )
+        )
         windows = Windows((parts[0][0].shape[1],), parts[1][0].shape[1], "as made")
         found: Counter[str] = Counter()
         for k in range(args.scenes):

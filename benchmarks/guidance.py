@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from wan2gp_svi.train import base, evidence
+from wan2gp_svi.train import evidence
 from wan2gp_svi.train.commands import WEIGHTS
-from wan2gp_svi.train.svi import load_lora
+from wan2gp_svi.train.svi import load_experts
 
 FIRST = 500
 GUIDANCES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
@@ -28,11 +28,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=16)
     parser.add_argument("--windows", type=int, default=12)
     args = parser.parse_args()
-    high, low = (base.load_model(WEIGHTS / f"{e}.safetensors") for e in ("high", "low"))
-    experts = (
-        load_lora(high, WEIGHTS / "svi-pro-high-noise.safetensors"),
-        load_lora(low, WEIGHTS / "svi-pro-low-noise.safetensors"),
-    )
+    experts = load_experts(WEIGHTS, WEIGHTS)
     films = [evidence.film(FIRST + k, args.windows) for k in range(args.scenes)]
     print(f"{'guidance':>8} {'obeys':>6} {'found':>6} {'ground':>7}")
     for guidance in GUIDANCES:

@@ -9,27 +9,20 @@ import torch
 from wan2gp_svi.report.drift import gather
 from wan2gp_svi.report.verdict import Verdict, verdict
 from wan2gp_svi.report.windows import Windows
-from wan2gp_svi.train import base, evidence
+from wan2gp_svi.train import evidence
 from wan2gp_svi.train.commands import WEIGHTS
-from wan2gp_svi.train.svi import load_lora
-from wan2gp_svi.train.tiny import TinyWan
+from wan2gp_svi.train.svi import load_experts
 
 SCENES, WINDOWS = (100, 103), 24
-
-
-def experts(lora: bool) -> tuple[TinyWan, TinyWan]:
-    high, low = (base.load_model(WEIGHTS / f"{e}.safetensors") for e in ("high", "low"))
-    if not lora:
-        return high, low
-    names = [WEIGHTS / f"svi-pro-{e}-noise.safetensors" for e in ("high", "low")]
-    return load_lora(high, names[0]), load_lora(low, names[1])
 
 
 def verdicts(key: str) -> list[Verdict]:
     """What the report says of a way's films (train/evidence.py)."""
     way = evidence.WAYS_COMPARED[key]
     films = [evidence.film(number, WINDOWS) for number in SCENES]
-    parts = list(evidence.made(way, films, WINDOWS, experts(way.lora)))
+    parts = list(
+        evidence.made(way, films, WINDOWS, load_experts(WEIGHTS, WEIGHTS if way.lora else None))
+    )
     first, adds = parts[0][0].shape[1], parts[1][0].shape[1]
     told = []
     for k in range(len(films)):

@@ -16,7 +16,7 @@ import numpy as np
 
 from wan2gp_svi.report.windows import Windows
 from wan2gp_svi.svi import drift as measures
-from wan2gp_svi.svi.faults import NAMES, Fault, Series, faults
+from wan2gp_svi.svi.faults import NAMES, Series
 
 THUMB = 168
 """Pixels that a thumbnail is wide or high, whichever is more."""
@@ -136,8 +136,3 @@ def thumbnail(one: measures.Look) -> bytes:
     small = cv2.resize(one.rgb, size, interpolation=cv2.INTER_AREA)
     done, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
     return data.tobytes() if done else b""
-
-
-def found(gathered: Gathered) -> list[Fault]:
-    """What is out of line in a video."""
-    return faults(gathered.series, gathered.spans, gathered.changed)

@@ -144,7 +144,6 @@ def evidence(args: argparse.Namespace) -> int:
     """Measure chains, or timed prompts. `args`: base, lora, out, windows, scenes, ways, threads."""
     _check_packages()
     _threads(args.threads)
-    from wan2gp_svi.train import base as models
     from wan2gp_svi.train import evidence as chains
     from wan2gp_svi.train import svi as training
     from wan2gp_svi.train import timed
@@ -154,23 +153,17 @@ def evidence(args: argparse.Namespace) -> int:
         names = ", ".join((*chains.WAYS_COMPARED, *OTHERS))
         raise UserError(f"There is no way {', '.join(unknown)}; there are {names}.")
     folder, loras = (Path(d) if d else WEIGHTS for d in (args.base, args.lora))
-    high, low = (models.load_model(folder / f"{e}.safetensors") for e in ("high", "low"))
-    with_lora = None
+    plain, with_lora = training.load_experts(folder), None
     if any(way not in OTHERS and chains.WAYS_COMPARED[way].lora for way in args.ways):
-        with_lora = tuple(
-            training.load_lora(model, loras / f"svi-pro-{e}-noise.safetensors")
-            for model, e in ((high, "high"), (low, "low"))
-        )
+        with_lora = training.load_experts(folder, loras)
     out = Path(args.out)
     ways = [way for way in args.ways if way not in OTHERS]
     if ways:
-        print(
-            chains.compare(ways, (high, low), with_lora, out, args.windows, args.scenes)  # type: ignore[arg-type]
-        )
+        print(chains.compare(ways, plain, with_lora, out, args.windows, args.scenes))
     if "window" in args.ways:
-        print(chains.one_window((high, low), args.scenes))
+        print(chains.one_window(plain, args.scenes))
     if "timed" in args.ways:
-        table = timed.compare((high, low), args.scenes)
+        table = timed.compare(plain, args.scenes)
         out.mkdir(parents=True, exist_ok=True)
         (out / "timed.md").write_text(table + "\n")
         print(table)

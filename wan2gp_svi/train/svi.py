@@ -153,3 +153,13 @@ def load_lora(model: TinyWan, path: Path) -> TinyWan:
     merged = TinyWan(model.size)
     merged.load_state_dict(state)
     return merged.eval().requires_grad_(False)
+
+
+def load_experts(weights: Path, loras: Path | None = None) -> tuple[TinyWan, TinyWan]:
+    """The high- and the low-noise expert of a folder, with SVI's LoRA for each from `loras`."""
+
+    def load(noise: str) -> TinyWan:
+        model = base.load_model(weights / f"{noise}.safetensors")
+        return load_lora(model, loras / f"svi-pro-{noise}-noise.safetensors") if loras else model
+
+    return load("high"), load("low")
