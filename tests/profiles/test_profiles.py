@@ -19,7 +19,7 @@ from wan2gp_svi.profiles.known import LORAS, OWN
 from wan2gp_svi.profiles.passes import noise_levels, passes, steps_of_phases
 from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.wangp import settings
-from wan2gp_svi.wangp.names import FOLDERS, MODELS, PRO
+from wan2gp_svi.wangp.names import FIVE_B, FOLDERS, MODELS, PRO
 
 ROOT = Path(__file__).parents[2]
 FILES = profile_files(ROOT / "profiles")
@@ -74,7 +74,7 @@ def test_50_steps_are_the_authors_settings(path):
     assert (profile["num_inference_steps"], profile["flow_shift"]) == (50, 5)
     assert profile["sample_solver"] == "euler"
     assert profile.get("switch_threshold", 875) == 875
-    assert not [a for a in profile["activated_loras"] if LORAS[a].accelerator]
+    assert not [a for a in profile.get("activated_loras", []) if LORAS[a].accelerator]
 
 
 @pytest.mark.parametrize("model_type", MODELS)
@@ -83,8 +83,9 @@ def test_every_mode_has_the_authors_settings_and_a_faster_one(model_type):
     for mode in MODELS[model_type].modes or (MODELS[model_type].own,):
         steps = {row["steps"]: row["accelerator"] for row in rows if row["mode"] == mode}
         assert steps[50] == ""
-        assert min(steps) <= 8
-        assert steps[min(steps)]
+        if model_type != FIVE_B:  # FastWan is a model of WanGP's there
+            assert min(steps) <= 8
+            assert steps[min(steps)]
     if MODELS[model_type].modes:
         assert [row["name"] for row in rows if row["mode"] == ""] == ["SVI Off"]
 
@@ -102,6 +103,7 @@ def test_what_is_known_here_is_what_the_bridge_has():
         "i2v_2_2": ("2.0",),
         "i2v_svi_dance": (),
         "multitalk": ("talk",),
+        "ti2v_2_2": ("pro", "film", "tom"),
     }
     assert {name: model.own for name, model in MODELS.items() if model.own} == {
         "i2v_2_2_svi2pro": "pro",

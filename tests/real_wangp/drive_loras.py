@@ -1,6 +1,6 @@
 """Load LoRA files into a tiny WanModel of the real WanGP through the real mmgp, and record.
 
-  python drive_loras.py WANGP_DIR CASES_DIR OUT.pt
+  python drive_loras.py WANGP_DIR CASES_DIR OUT.pt [5b]
 
 CASES_DIR/cases.json lists {name, files, multipliers, hooked}. For each case OUT.pt holds the
 errors, and for each linear layer of modules.json what it makes of the unit vectors: [in, out],
@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 WANGP, CASES, OUT = (Path(argument).resolve() for argument in sys.argv[1:4])
 sys.path[:0] = [str(WANGP), str(HERE.parents[1])]
 os.chdir(WANGP)
+FIVE_B = sys.argv[4:] == ["5b"]
 sys.argv = sys.argv[:1]
 
 from wan2gp_svi.selftest import cpu_shim, host  # noqa: E402
@@ -36,14 +37,15 @@ from wan2gp_svi.selftest import tiny  # noqa: E402
 torch.set_grad_enabled(False)
 torch.set_num_threads(1)
 
-model = tiny.tiny_transformer(seed=1)
+kind = {"model_type": "ti2v2_2", "in_dim": 48, "out_dim": 48} if FIVE_B else {}
+model = tiny.tiny_transformer(seed=1, **kind)
 import models.wan.modules.model as module  # noqa: E402
 from models.wan import wan_handler  # noqa: E402
 
 # WanModel.preprocess_loras imports this function from wgp, which would load all of WanGP
 sys.modules["wgp"] = types.SimpleNamespace(test_class_i2v=wan_handler.test_class_i2v)  # type: ignore[assignment]
 NATIVE = (WANGP / "defaults" / "i2v_2_2_svi2pro.json").exists()
-MODEL_TYPE = "i2v_2_2_svi2pro" if NATIVE else "i2v_2_2"
+MODEL_TYPE = "ti2v_2_2" if FIVE_B else "i2v_2_2_svi2pro" if NATIVE else "i2v_2_2"
 names = json.loads((CASES / "modules.json").read_text())
 layers = {name: model.get_submodule(name) for name in names}
 generator = torch.Generator().manual_seed(99)

@@ -87,6 +87,8 @@ def test_the_overlap_of_pro_is_its_own(tmp_path: Path) -> None:
     assert windows_of(video(tmp_path, settings)).end(2) == 157  # 81 - 5, though the page says 4
     settings["custom_settings"] = {"svi_motion_latents": 2}
     assert windows_of(video(tmp_path, settings)).end(2) == 153
+    settings |= {"model_type": "ti2v_2_2", "custom_settings": {"svi_mode": "pro"}}
+    assert windows_of(video(tmp_path, settings)).end(2) == 157  # on Wan 2.2 5B, too
 
 
 def test_the_hand_over_file(tmp_path: Path) -> None:

@@ -71,6 +71,34 @@ def test_windows_see_their_anchor_the_last_latents_and_zeros():
     assert torch.equal(y[:4].amax((0, 2, 3)), torch.eye(1, 5)[0])
 
 
+@given(st.integers(1, 3), st.sampled_from(["pro", "tom", "film"]))
+def test_in_place_are_the_first_latents_of_y(motion, mode):
+    """What a model without channels for y is told is what y says of the first latents."""
+    chain = Chain(Size(21, motion, motion_frames=MODES[mode].motion_frames), anchors=2)
+    held = Carry(chain, MODES[mode], in_place=True)
+    for window in plan(60, chain):
+        known = carry.known_latents(held, window)
+        y = carry.condition_window(held, window, encode, picture)
+        first = carry.first_latents(held, window, encode, picture)
+        assert torch.equal(first, y[4:, :known])
+        latents = generate(window, y, window.seed)
+        kept = latents[:, carry.kept(window, motion)]
+        held.left = left_by(held, window, kept, decode(latents))
+
+
+def test_words_alone_tell_nothing_of_the_first_window():
+    chain = Chain(Size(17))
+    held = Carry(chain, in_place=True, from_words=True)
+    first, second, *_ = plan(60, chain)
+    assert carry.known_latents(held, first) == 0
+    assert carry.first_latents(held, first, encode, picture) is None
+    begun = torch.randn(18, 5, 4, 4)
+    held.anchors[0] = begun[:, :1]  # as the bridge does when it is made
+    held.left = carry.Left(begun[:, -1:], torch.zeros(3, 9, SIDE, SIDE))
+    told = carry.first_latents(held, second, encode, picture)
+    assert torch.equal(told, torch.cat([begun[:, :1], begun[:, -1:]], dim=1))
+
+
 def test_an_anchor_is_encoded_once():
     seen = []
     chain = Chain(Size(17))

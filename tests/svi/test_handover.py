@@ -141,3 +141,15 @@ def test_short_videos_have_short_fingerprints(frames: int, tmp_path: Path) -> No
     assert print_.shape == (min(frames, FRAMES), *shape(HEIGHT, WIDTH))
     save(make(frames=frames, fingerprint=print_), tmp_path / "x")
     assert mismatch(load(tmp_path / "x"), **{**OFFER, "frames": frames}, tail=video) is None
+
+
+def test_latents_of_5b_fit_a_sixteenth_of_the_picture() -> None:
+    """Wan 2.2 5B: 48 channels; and one hand-over is of one model."""
+    large = {"latents": torch.zeros(48, 1, 3, 4), "start_anchor": torch.ones(48, 1, 3, 4)}
+    assert make(**large).latents.shape[0] == 48
+    with pytest.raises(UserError, match="of two models"):
+        make(latents=large["latents"])
+    with pytest.raises(UserError, match="does not have the shape"):
+        make(latents=torch.zeros(48, 1, 6, 8), start_anchor=torch.ones(48, 1, 6, 8))
+    with pytest.raises(UserError, match="does not have the shape"):
+        make(latents=torch.zeros(32, 1, 6, 8))

@@ -99,6 +99,21 @@ def test_other_models_get_a_switch_and_nothing_else(base, modes):
     assert "frames_selection_maximum" not in found
 
 
+def test_5b_gets_the_switch_and_what_latents_need():
+    """Strengths do not act where latents are told in place."""
+    found = family(native=True).query_model_def("ti2v_2_2", {})
+    assert found["svi_modes"] == ("pro", "film", "tom")
+    assert [control["id"] for control in found["custom_settings"]] == [
+        "svi_mode",
+        "svi_seeds",
+        "svi_length",
+        "svi_anchor_schedule",
+    ]
+    assert [letters for _, letters in found["image_ref_choices"]["choices"]] == ["", "KI"]
+    assert found["frames_selection_maximum"] >= 3600 * 16
+    assert "svi2pro" not in found
+
+
 @pytest.mark.parametrize(("base", "given"), [("multitalk", {}), ("i2v", {"svi_mode": "dance"})])
 def test_where_videos_are_as_long_as_a_sound_the_slider_is(base, given):
     found = family(native=True).query_model_def(base, given)

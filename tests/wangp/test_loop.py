@@ -115,7 +115,8 @@ def a_task(**changes):
         "video_prompt_type": "",
         **changes,
     }
-    return task._check_start(given, MODES["pro"], changes.get("path"))
+    in_place = changes.get("in_place", False)
+    return task._check_start(given, MODES["pro"], changes.get("path"), in_place)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,16 @@ def test_anchors_serve_where_there_is_no_start_image():
     a_task(image_start=None, image_prompt_type="V", path="clip.mp4")
     a_task()
     a_task(image_start=PICTURE)
+
+
+def test_a_model_that_is_told_in_place_may_begin_with_words(capsys):
+    """Wan 2.2 5B makes a video of words alone; i2v models cannot."""
+    assert a_task(image_start=None, image_prompt_type="", in_place=True)
+    assert "words alone make window 1" in capsys.readouterr().out
+    assert not a_task(in_place=True)
+    assert not a_task(image_start=None, image_refs=["x"], video_prompt_type="KI", in_place=True)
+    with pytest.raises(UserError, match="no control video"):
+        a_task(in_place=True, video_prompt_type="VG")
 
 
 def test_a_black_picture_in_the_place_of_none_is_said(capsys):

@@ -13,7 +13,10 @@ GUIDE = "docs/prompt-guide.md"
 OWN_FOLDERS = (
     PACKAGE,
     PLUGIN,
-    *(f"profiles/svi_{name}" for name in ("2_pro", "wan_2_1", "wan_2_2", "dance", "talk")),
+    *(
+        f"profiles/svi_{name}"
+        for name in ("2_pro", "wan_2_1", "wan_2_2", "wan_2_2_5b", "dance", "talk")
+    ),
 )
 _PACKAGE_FOLDER = Path(__file__).resolve().parent.parent
 _LEFT_OUT = {"__pycache__", "demo", "train", "payload"}  # not for use inside WanGP

@@ -107,8 +107,9 @@ def _overlap(settings: Mapping[str, Any]) -> int:
     mode = MODES.get(str(custom.get("svi_mode") or "").strip().lower())
     if mode is not None and mode.motion_frames:
         return mode.motion_frames
+    of_pro = mode is not None or "svi2pro" in str(settings.get("model_type") or "svi2pro")
     shown = _whole(settings.get("sliding_window_overlap"), OVERLAP, 100)
-    if "svi2pro" not in str(settings.get("model_type") or "svi2pro"):
+    if not of_pro:
         return shown
     return 1 + 4 * max(_whole(custom.get("svi_motion_latents"), shown // 4, 16), 1)
 

@@ -68,6 +68,7 @@ class Recorder:
                 if "y" in kw and "y" not in c and torch.is_tensor(kw["y"]):
                     c["y"] = kw["y"].clone()
                 c.setdefault("x_in", []).append(kw["x"][0].clone())
+                c.setdefault("t_in", []).append(kw["t"].flatten().clone())
 
             m.register_forward_pre_hook(hook, with_kwargs=True)
         vae = pipe.vae

@@ -11,6 +11,10 @@ encoded with the reference image behind them (`test_svi.py`): conditioning.py ha
 A whole chain, without a host, is `run`: it needs a plan (windows.py), a VAE, the anchor images and
 a function that makes a window's latents from its y and its seed. docs/chain.py is one.
 
+A model without channels for y (Wan 2.2 5B) is told the first latents alone, [A | Z(k-1)[-n:]] or
+the motion frames', which stand in its x, clean, at time step 0 (`first_latents`). It can also begin
+with words alone: then its own first latent is the anchor from there on.
+
 Continued, a chain goes on from the hand-over of its last window (handover.py); a video without one
 from its own last frames, encoded again.
 """
@@ -84,6 +88,7 @@ class Carry:
 
     `handover` and `source` belong to a video that is continued: its hand-over, and its frames.
     `anchor_strength` and `motion_strength` scale the latents of that name (1: the authors').
+    `in_place`: the model has no channels for y; `from_words`: it begins without a picture.
     `anchors` are the latents (16, 1, h, w) of the anchor images encoded so far, by number.
     """
 
@@ -93,6 +98,8 @@ class Carry:
     motion_strength: float = 1.0
     handover: HandOver | None = None
     source: Source | None = None
+    in_place: bool = False
+    from_words: bool = False
     anchors: dict[int, Tensor] = field(default_factory=dict)
     left: Left | None = None
 
@@ -130,6 +137,22 @@ def condition_window(
     latents = scale_motion(latents, known, amplitude)
     latents = with_end(latents, None if end is None else encode(end))
     return condition(latents, window.frames)
+
+
+def first_latents(carry: Carry, window: Window, encode: Encode, picture: Picture) -> Tensor | None:
+    """What a model that is told in place is given: (C, k, h, w), the first k latents of a window.
+
+    None for a window that words alone make. Strengths do not act: at time step 0 a latent is taken
+    for what it is, and stays in the window.
+    """
+    if known_latents(carry, window) == 0:
+        return None
+    if carry.mode.motion_frames:
+        return encode(motion_frames(carry, window, picture))
+    first = anchor(carry, START if window.on_image else window.anchor, encode, picture)
+    if window.on_image:
+        return first
+    return torch.cat([first, motion(carry, window, encode).to(first)], dim=1)
 
 
 def anchor(carry: Carry, number: int, encode: Encode, picture: Picture) -> Tensor:
@@ -179,6 +202,8 @@ def motion_frames(carry: Carry, window: Window, picture: Picture) -> Tensor:
 
 def known_latents(carry: Carry, window: Window) -> int:
     """How many leading latents of a window repeat what is known: anchor and motion, or frames."""
+    if carry.from_words and window.on_image:
+        return 0
     if carry.mode.motion_frames:
         return latents_of(carry.mode.motion_frames)
     return 1 + window.motion_latents

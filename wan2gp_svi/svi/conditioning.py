@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from wan2gp_svi.errors import UserError
-from wan2gp_svi.svi.vae import MASK_CHANNELS, STRIDE, VAE_STRIDE, latents_of
+from wan2gp_svi.svi.vae import MASK_CHANNELS, VAE_STRIDE, latents_of, pixels_of
 
 
 def mask(
@@ -83,7 +83,8 @@ def with_end(latents: Tensor, end: Tensor | None) -> Tensor:
 
 
 def _size(latent: Tensor) -> str:
-    return f"{latent.shape[-1] * STRIDE}x{latent.shape[-2] * STRIDE}"
+    height, width = pixels_of(latent)
+    return f"{width}x{height}"
 
 
 def padded_video(

@@ -20,7 +20,7 @@ from torch import Tensor
 from wan2gp_svi import __version__
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.svi import fingerprint as prints
-from wan2gp_svi.svi.vae import CHANNELS, STRIDE
+from wan2gp_svi.svi.vae import STRIDE, STRIDES
 
 FORMAT = 2
 """The newest format version. A hand-over has the lowest that holds it (`format_of`)."""
@@ -56,7 +56,8 @@ class HandOver:
     """The end of a chain. Everything is checked when one is made: `UserError` says what is wrong.
 
     latents        (16, n, height/8, width/8), normalised latent space: the last n latents whose
-                   frames are kept (after discarded ones), n = `motion_latents`
+                   frames are kept (after discarded ones), n = `motion_latents`; of Wan 2.2 5B
+                   (48, n, height/16, width/16), and the anchors alike
     start_anchor   (16, 1, height/8, width/8): the start image of the whole video
     anchor         the anchor that served the last window, None where it is the start anchor
     fingerprint    uint8, of the last frames as the model made them (`fingerprint.fingerprint`)
@@ -216,7 +217,12 @@ def check_shape(name: str, shape: tuple[int, ...], values: Mapping[str, Any]) ->
         right = shape[1:] == thumbnail and 1 <= shape[0] <= most
     else:
         latents = values["motion_latents"] if name == "latents" else 1
-        right = shape == (CHANNELS, latents, values["height"] // STRIDE, values["width"] // STRIDE)
+        height, width = values["height"], values["width"]
+        right = any(
+            shape == (channels, latents, height // stride, width // stride)
+            and height % stride == width % stride == 0
+            for channels, stride in STRIDES.items()
+        )
     if not right:
         raise unusable(f"{name} does not have the shape that its size and lengths ask for")
 
@@ -293,6 +299,10 @@ def check(handover: HandOver) -> None:
             raise unusable(f"{name} is of the type {tensor.dtype}")
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise unusable(f"{name} holds values that are not finite numbers")
+    if {handover.start_anchor.shape[0], handover.anchor_in_force.shape[0]} != {
+        handover.latents.shape[0]
+    }:
+        raise unusable("its latents are of two models")
 
 
 def mismatch(

@@ -42,6 +42,14 @@ class Mode:
         """Whether a picture holds the look of all windows."""
         return not self.motion_frames or self.ref_pad_num != 0
 
+    @property
+    def in_place(self) -> bool:
+        """Whether it tells the first latents of a window and nothing behind them.
+
+        That can be told to a model without channels for y, too (Wan 2.2 5B): they stand in x.
+        """
+        return not (self.motion_frames and self.ref_pad_num) and not (self.skeleton or self.sound)
+
 
 MODES = {
     "pro": Mode(

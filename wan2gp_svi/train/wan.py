@@ -80,7 +80,7 @@ def check_mode(kind: Kind, name: str) -> Mode:
     mode = mode_of(name)
     if mode.skeleton or mode.sound:
         raise UserError(f"{mode.name} needs modules that diffusers' Wan does not have.")
-    if kind.in_place and mode.motion_frames and mode.ref_pad_num:
+    if kind.in_place and not mode.in_place:
         raise UserError(
             f"{mode.name} shows its model a picture behind the first frames, and this model is told"
             " first frames alone. The modes pro, film and tom are for it."

@@ -32,11 +32,11 @@ from wan2gp_svi.svi.carry import START, Left
 from wan2gp_svi.svi.fingerprint import FRAMES, fingerprint
 from wan2gp_svi.svi.handover import APART, UNKNOWN, HandOver, is_id, mismatch
 from wan2gp_svi.svi.handover_file import HISTORY, SUFFIX, load, path_beside, read_id, save
-from wan2gp_svi.svi.vae import STRIDE
+from wan2gp_svi.svi.vae import pixels_of
 from wan2gp_svi.video.probe import read_settings
 from wan2gp_svi.wangp.console import say
 from wan2gp_svi.wangp.film import in_file
-from wan2gp_svi.wangp.names import OLD_KEY, PRO, VIDEO_ID
+from wan2gp_svi.wangp.names import OLD_KEY, VIDEO_ID
 from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.wrapping import arguments, wrap
 
@@ -118,7 +118,7 @@ def remember(run: Run, video_path: str, configs: dict[str, Any]) -> None:
             anchors_used=window.anchor or (before.anchors_used if before else 0),
             anchor_strength=run.settings.anchor_strength,
             motion_strength=run.settings.motion_strength,
-            model_type=PRO,
+            model_type=run.model_type,
             settings=_settings(run, configs),
             wangp_version=str(configs.get("type", ""))[:100],
         )
@@ -137,7 +137,7 @@ def _as_made(left: Left) -> Tensor:
     One of WanGP's upsamplers enlarges in the VAE's decoder: then nobody sees them so.
     """
     assert left.latents is not None
-    height, width = (side * STRIDE for side in left.latents.shape[2:])
+    height, width = pixels_of(left.latents)
     if left.tail.shape[2:] == (height, width):
         return left.tail
     frames = left.tail.movedim(1, 0).float()
@@ -339,7 +339,7 @@ def verify(run: Run, path: str | Path = "") -> None:
             width=tail.shape[3],
             height=tail.shape[2],
             fps=run.chain.fps,
-            model_type=PRO,
+            model_type=run.model_type,
             frames=source.frames,
             tail=tail,
             shown=_end_of(path, saved, source.frames) if saved.shown is not None else None,

@@ -42,20 +42,24 @@ The tab **SVI** shows which words act when, and marks mistakes."""
 
 LONGEST = {"frames_selection_maximum": 57_601}
 """Where the page's slider ends: an hour at 16 frames a second."""
+ANCHORS: dict[str, Any] = {
+    "image_ref_choices": {
+        "choices": [("No Anchor Image", ""), ("Anchor Images For Each Window", "KI")],
+        "letters_filter": "KI",
+        "show_label": False,
+    },
+    "all_image_refs_are_background_ref": True,
+    "no_background_removal": True,
+}
+"""Anchor images on the page."""
 MODEL_DEF: dict[str, Any] = {
     "infos": INFOS,
     "prompt_infos": PROMPT_INFOS,
     "svi2pro": True,
     "parent_model_type": PARENT,
     "image_prompt_types_allowed": "SEVL",
-    "image_ref_choices": {
-        "choices": [("No Anchor Image", ""), ("Anchor Images For Each Window", "KI")],
-        "letters_filter": "KI",
-        "show_label": False,
-    },
+    **ANCHORS,
     **LONGEST,
-    "all_image_refs_are_background_ref": True,
-    "no_background_removal": True,
     # 4 on the page; the loop is told the overlap that SVI really has (loop.py).
     "sliding_window_defaults": {
         "overlap_min": 4,
@@ -168,9 +172,13 @@ def _modes(base_type: str, given: Mapping[str, Any], found: dict) -> dict[str, A
     modes = modes_of(base_type)
     choices = [("Off", ""), *((MODES[name].name, name) for name in modes)]
     switch = [{**MODE_CONTROL, "choices": choices}, CONTROLS[0]]
+    anchored = not all(MODES[name].motion_frames for name in modes)
+    if anchored:  # all but strengths, which do not act in place
+        switch += [control for control in CONTROLS[1:] if "strength" not in control["id"]]
     speaks = any(MODES[name].sound for name in modes)
     return {
-        **(LONGEST if speaks else {}),
+        **(ANCHORS if anchored else {}),
+        **(LONGEST if speaks or anchored else {}),
         "svi_modes": modes,
         "custom_settings": [*found.get("custom_settings", []), *switch],
         "profiles_dir": _profile_folders(base_type, given, found),

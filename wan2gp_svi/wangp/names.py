@@ -10,6 +10,8 @@ PRO, WAN_2_1, WAN_2_2 = "i2v_2_2_svi2pro", "i2v", "i2v_2_2"
 """Model types: SVI 2.0 Pro, Wan 2.1 and Wan 2.2 Image2video 14B."""
 MULTITALK = "multitalk"
 """Model type: Wan 2.1 Image2video with the MultiTalk module."""
+FIVE_B = "ti2v_2_2"
+"""Model type: Wan 2.2 TextImage2video 5B. It has no channels for y: it is told in place."""
 DANCE = "i2v_svi_dance"
 """The model of SVI-Dance: a definition of ours (profiles/finetunes/) of the type `WAN_2_1`."""
 PARENT = WAN_2_2
@@ -56,6 +58,12 @@ MODELS = {
     WAN_2_1: Model("Wan2.1 Image2video 14B", _modes("2.1"), False, "svi_wan_2_1"),
     WAN_2_2: Model("Wan2.2 Image2video 14B", _modes("2.2"), True, "svi_wan_2_2"),
     MULTITALK: Model("Wan2.1 Multitalk 480p", _modes("2.1 MultiTalk"), False, "svi_talk"),
+    FIVE_B: Model(
+        "Wan2.2 TextImage2video 5B",
+        tuple(name for name, mode in MODES.items() if mode.in_place),
+        False,
+        "svi_wan_2_2_5b",
+    ),
     DANCE: Model("Wan2.1 SVI Dance 480p", (), False, "svi_dance", own="dance"),
 }
 FOLDERS = {model.folder: model_type for model_type, model in MODELS.items()}

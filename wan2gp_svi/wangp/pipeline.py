@@ -5,6 +5,9 @@ its calls of the VAE encoder are answered with zeros of the right shape, and whe
 hook in the middle (`hand_out_y`) puts SVI's in its place. So one way serves every version, the
 81-frame encode of the old ones is never made, and the text is encoded before the anchor is, as
 WanGP does to keep the peak of memory low.
+
+Wan 2.2 5B has no y: WanGP puts what the encoder gives for the input frames into x, at time step 0.
+There the encoder's answer itself is SVI's.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from wan2gp_svi.svi.carry import (
     START,
     Picture,
     condition_window,
+    first_latents,
     kept,
     known_latents,
     left_by,
@@ -87,6 +91,7 @@ def _generate(original: Callable[..., Any], pipeline: Any, *args, **kwargs) -> A
 def _window(original: Callable[..., Any], pipeline: Any, run: Run, kwargs: dict[str, Any]) -> Any:
     """One window: WanGP generates it from SVI's conditioning, noise and words."""
     number = kwargs.get("window_no") or 1
+    carry = run.carry
     _check_hooks(run, number)
     _trim(run, number, kwargs["frame_num"])
     window = run.begin(number, kwargs["seed"], kwargs.get("input_prompt", ""))
@@ -97,15 +102,17 @@ def _window(original: Callable[..., Any], pipeline: Any, run: Run, kwargs: dict[
         refs = kwargs.get("input_ref_images") or []
         run.start = _as_frame(refs[0], given) if run.starts_on_anchor else given[:, -1:].clone()
     picture = _pictures(run, kwargs, given)
+    by_words = known_latents(carry, window) == 0
+    kept_latents = kept(window, run.size(window.number + 1).motion_latents)
     changed = {
         **kwargs,
         "seed": window.seed,
         "frame_num": window.frames,
-        "input_video": shown(run.carry, window, picture),
+        "input_video": None if by_words else shown(carry, window, picture),
         "input_ref_images": None,
         "prefix_video": None,
         "overlapped_latents": None,
-        "return_latent_slice": kept(window, run.size(window.number + 1).motion_latents),
+        "return_latent_slice": slice(0, kept_latents.stop) if by_words else kept_latents,
         "motion_amplitude": 1.0,
         "image_end": None,
     }
@@ -139,8 +146,11 @@ def _window(original: Callable[..., Any], pipeline: Any, run: Run, kwargs: dict[
         )
     latents = result.get("latent_slice")
     latents = None if latents is None else latents[0]
-    run.carry.left = left_by(run.carry, window, latents, result["x"])
-    run.apart = [*run.apart[: window.number - 1], run.carry.left.apart]
+    if by_words and latents is not None:  # what it begins with is the anchor of all that follow
+        carry.anchors[0], run.start = latents[:, :1], pixels(result["x"][:, :1])
+        latents = latents[:, kept_latents]
+    carry.left = left_by(carry, window, latents, result["x"])
+    run.apart = [*run.apart[: window.number - 1], carry.left.apart]
     return _as_host_expects(result, run, window, kwargs)
 
 
@@ -217,7 +227,7 @@ def _conditioned(
     """
     vae = pipeline.vae
     real, own = vae.encode, vars(vae).get("encode")
-    active = Active(window)
+    active = Active(window, handed_out=known_latents(run.carry, window) == 0)
     end, amplitude = kwargs.get("image_end"), kwargs.get("motion_amplitude") or 1.0
     skeleton = kwargs.get("input_frames")
 
@@ -228,6 +238,9 @@ def _conditioned(
 
         if active.handed_out:
             return [_over_known(run, active, encode_one(video)) for video in videos]
+        if run.carry.in_place:
+            active.handed_out = True
+            return [first_latents(run.carry, window, encode_one, picture)]
         if active.y is None:
             shown_last = None if end is None else end.unsqueeze(1)
             active.y = condition_window(
@@ -281,7 +294,9 @@ def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
     total = number - window.number + max(len(run.sizes), window.number)
     handover = run.carry.handover
     anchor = f"anchor {window.anchor}" if window.anchor else "the start image as anchor"
-    if not run.mode.has_anchor:
+    if run.carry.from_words and not window.anchor:
+        anchor = "from words alone" if window.on_image else "its first frame as anchor"
+    elif not run.mode.has_anchor:
         anchor = "no anchor"
     if not window.anchor and handover is not None and handover.anchor is not None:
         anchor = "the anchor as before"

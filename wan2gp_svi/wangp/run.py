@@ -21,6 +21,7 @@ from wan2gp_svi.svi.schedule import Segment, prompts_for_windows, segments_of, s
 from wan2gp_svi.svi.windows import Chain, Size, Window, layout
 from wan2gp_svi.wangp.console import say_once
 from wan2gp_svi.wangp.film import Film
+from wan2gp_svi.wangp.names import PRO
 from wan2gp_svi.wangp.settings import LARGEST_SEED, Settings
 
 _current = threading.local()
@@ -55,6 +56,7 @@ class Run:
     asked          WanGP's settings that it was told other values of, for the same
     switch_phase   the guidance phase after which the low-noise model takes over
     source_path    the video that is continued
+    model_type     WanGP's name of the model, by which hand-overs are told apart
     pose_files     LoRA files, one of which holds the pose adapter (SVI-Dance)
     skeleton_frames   of the skeleton video, at the run's rate
 
@@ -89,6 +91,7 @@ class Run:
     asked: Mapping[str, Any] = field(default_factory=dict)
     switch_phase: int | None = None
     source_path: str | None = None
+    model_type: str = PRO
     pose_files: list[Path] = field(default_factory=list)
     skeleton_frames: int = 0
 

@@ -27,7 +27,7 @@ from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Chain, Size, check, layout, sizes
 from wan2gp_svi.wangp import continuing, dance, fit, progress, streaming, talk
 from wan2gp_svi.wangp.console import say
-from wan2gp_svi.wangp.names import modes_of
+from wan2gp_svi.wangp.names import FIVE_B, modes_of
 from wan2gp_svi.wangp.run import Run, set_current
 from wan2gp_svi.wangp.settings import Settings, ours, read, read_mode
 from wan2gp_svi.wangp.wrapping import arguments, wrap
@@ -124,14 +124,22 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
     Raises `UserError` for what cannot be generated, before a model is loaded.
     """
     settings = read(custom_settings(given))
-    _warn(given, settings, mode)
-    size = _size(given, settings, mode)
+    model_type = wgp["get_base_model_type"](given["model_type"])
+    in_place = model_type == FIVE_B
+    _warn(given, settings, mode, model_type)
+    size = _size(given, settings, mode, in_place)
     path = _source_path(wgp, given)
-    _check_start(given, mode, path)
+    from_words = _check_start(given, mode, path, in_place)
     chain, handover = _chain(wgp, given, settings, mode, size, path)
     check(chain)
     carry = Carry(
-        chain, mode, settings.anchor_strength, settings.motion_strength, handover=handover
+        chain,
+        mode,
+        settings.anchor_strength,
+        settings.motion_strength,
+        handover=handover,
+        in_place=in_place,
+        from_words=from_words,
     )
     asked = _asked(wgp, given, chain, mode)
     # The last words must not be cut off to spare a window.
@@ -156,6 +164,7 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
         asked={name: given[name] for name in told},
         switch_phase=given.get("model_switch_phase"),
         source_path=path,
+        model_type=model_type,
     )
     if handover is not None and given["seed"] in (-1, None):
         told["seed"] = handover.base_seed
@@ -178,20 +187,31 @@ def _asked(wgp: WGP, given: Mapping[str, Any], chain: Chain, mode: Mode) -> int:
     return talk.length(given, chain) if mode.sound else int(given["video_length"])
 
 
-def _check_start(given: Mapping[str, Any], mode: Mode, path: str | None) -> None:
-    """Raise `UserError` where a task has nothing to start from; say where it starts from black."""
+def _check_start(
+    given: Mapping[str, Any], mode: Mode, path: str | None, in_place: bool = False
+) -> bool:
+    """Whether a task starts from words alone; says where it starts from black.
+
+    Raises `UserError` where it has nothing to start from.
+    """
+    if in_place and set(str(given["video_prompt_type"] or "")) & set("VG"):
+        raise UserError("SVI on Wan 2.2 5B is steered by no control video: take it out.")
     if path is None and "L" in (given["image_prompt_type"] or ""):
         raise UserError(
             "There is no video yet to continue: make one first, or choose a start image."
         )
     if path is not None or not _no_start(given) or _anchors(given, mode):
-        return
+        return False
+    if not given["image_start"] and in_place:
+        say("there is no start image: words alone make window 1, its first frame is the anchor")
+        return True
     if not given["image_start"]:
         raise UserError(
             f"{mode.name} starts from a picture, and there is none: give it a start image"
             f"{'' if mode.motion_frames else ', anchor images'} or a video to continue."
         )
     say("there is no start image: the video starts from black, which is its anchor too")
+    return False
 
 
 def _no_start(given: Mapping[str, Any]) -> bool:
@@ -241,19 +261,21 @@ def _obey_commands(wgp: WGP, given: Mapping[str, Any], run: Run, told: Mapping[s
         raise UserError(str(error).removeprefix("SVI: "))
 
 
-def _warn(given: Mapping[str, Any], settings: Settings, mode: Mode) -> None:
-    """Say what of a task a mode that hands over frames cannot use, or seems to lack."""
-    if not mode.motion_frames:
+def _warn(given: Mapping[str, Any], settings: Settings, mode: Mode, model_type: str) -> None:
+    """Say what of a task this mode or this model cannot use, or seems to lack."""
+    in_place = model_type == FIVE_B
+    if not mode.motion_frames and not in_place:
         return
     if _ends(given):
-        say(f"{mode.name} knows no end image: it is left out")
+        say(f"{mode.name} knows no end image{' here' * in_place}: it is left out")
     if mode.sound and int(given["sliding_window_discard_last_frames"] or 0) >= VAE_STRIDE:
         say(f"{mode.name} discards no frames: Discard Last Frames is left out")
-    of_pro = ("anchor_strength", "motion_latents", "motion_strength", "anchor_schedule")
+    of_pro = ["anchor_strength", "motion_strength"]  # not in place either
+    of_pro += ["motion_latents", "anchor_schedule"] if mode.motion_frames else []
     usual = Settings()
     unused = [f"svi_{name}" for name in of_pro if getattr(settings, name) != getattr(usual, name)]
     if unused:
-        say(f"{mode.name} has no use for {', '.join(unused)}: left out")
+        say(f"{mode.name} has no use for {', '.join(unused)}{' here' * in_place}: left out")
     with_model = mode.skeleton  # its LoRA comes with the model
     if not with_model and not any(
         "svi" in str(lora).lower() for lora in given["activated_loras"] or []
@@ -269,10 +291,10 @@ def _ends(given: Mapping[str, Any]) -> bool:
     return "E" in (given["image_prompt_type"] or "") and bool(given["image_end"])
 
 
-def _size(given: Mapping[str, Any], settings: Settings, mode: Mode) -> Size:
+def _size(given: Mapping[str, Any], settings: Settings, mode: Mode, in_place: bool) -> Size:
     """What a full window generates."""
     discard = int(given["sliding_window_discard_last_frames"] or 0) // VAE_STRIDE * VAE_STRIDE
-    if mode.sound or (_ends(given) and not mode.motion_frames):
+    if mode.sound or (_ends(given) and not mode.motion_frames and not in_place):
         discard = 0  # each window hears all its frames; an end image is what it ends on
     return Size(
         floor_frames(int(given["sliding_window_size"] or 81)),

@@ -15,6 +15,7 @@ A scenario is {"name", "set": {setting: value, ...}} and, all optional,
     "list"       model types whose dropdown is to be listed
     "fake"       true: no transformer, no VAE; frames are counted, not looked at
     "half"       true: the VAE runs in 16 bits, WanGP's default (else in 32)
+    "words"      true: no start image
     "tokens"     true: the patches that each pass begins with are recorded, and what they came from
     "api"        true: through WanGP's Python API instead of its command line (10.987 on)
     "full"       true: the disk is full whenever a video has just been written (root, Linux)
@@ -55,6 +56,7 @@ bare = not (Path(args.wangp) / "wan2gp_svi" / "wangp").is_dir()
 wgp = host.start(args.wangp, without_svi=bare)
 host.no_offload(wgp)
 import profile_page  # noqa: E402
+import tiny_5b  # noqa: E402
 import torch  # noqa: E402
 
 gen = {}
@@ -70,7 +72,11 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
         kind = {"model_type": "i2v", "two_models": False}
     if base_model_type == "multitalk":
         kind["multitalk_output_dim"] = 768
+    if model_def.get("wan_5B_class"):
+        kind = tiny_5b.TRANSFORMER
     pipe = tiny.tiny_any2v(model_def, **kind)
+    if model_def.get("wan_5B_class"):
+        tiny_5b.give_vae(pipe)
     if base_model_type in ("i2v", "multitalk"):
         pipe.clip = Clip()
     if scenario.get("half"):
@@ -392,7 +398,7 @@ for scenario in scenarios:
     folder = OUT / scenario.get("folder", scenario["name"])
     folder.mkdir(exist_ok=True)
     model = scenario.get("model", "i2v_2_2_svi2pro")
-    text_only = "t2v" in model
+    text_only = "t2v" in model or scenario.get("words", False)
     size = tuple(scenario.get("picture", (64, 64)))
     settings = host.settings_of(wgp, model, None if text_only else host.picture(OUT, 1, size))
     if text_only:
@@ -450,6 +456,7 @@ for scenario in scenarios:
                 arrays[f"{name}{k}"] = window[name].numpy()
         for i, x in enumerate([] if scenario.get("fake") else window.get("x_in", [])):
             arrays[f"x{k}_{i}"] = x.numpy()
+            arrays[f"t{k}_{i}"] = window["t_in"][i].numpy()
         for i, encoding in enumerate(window.get("encodings", [])):
             arrays[f"encoding{k}_{i}"] = encoding.numpy()
             arrays[f"seen{k}_{i}"] = window["seen"][i].numpy()
