@@ -104,6 +104,7 @@ def test_what_is_known_here_is_what_the_bridge_has():
         "i2v_svi_dance": (),
         "multitalk": ("talk",),
         "ti2v_2_2": ("pro", "film", "tom"),
+        "fun_inp": ("shot", "film"),
     }
     assert {name: model.own for name, model in MODELS.items() if model.own} == {
         "i2v_2_2_svi2pro": "pro",

@@ -3,6 +3,7 @@
 import sys
 import types
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
@@ -262,10 +263,39 @@ def test_what_happens_in_other_threads_is_no_part_of_the_run(run):
     assert run.sizes == sizes
 
 
-def test_a_new_shot_is_refused_by_name(run):
-    shots = scheduler({"output_frames": 17, "overlap_frames": 0, "new_shot": True})
-    _, error = planned("build_frame_scheduler", shots)(prompts=["[/new_shot] a"])
-    assert "[/new_shot]" in error
+def test_a_new_shot_adds_all_its_frames(run):
+    """It repeats nothing of the window before; those behind it go on from it."""
+    build = planned(
+        "build_frame_scheduler",
+        scheduler(
+            {"output_frames": 17, "overlap_frames": 0},
+            {"output_frames": 12, "overlap_frames": 0, "new_shot": True},
+        ),
+    )
+    found, error = build(prompts=["a", "[/new_shot] b"])
+    assert error is None
+    assert [w["frame_num"] for w in found["windows"]] == [17, 17, 17]
+    assert [w["output_frames"] for w in found["windows"]] == [17, 17, 12]
+    assert [w["overlap_frames"] for w in found["windows"]] == [5, 0, 5]
+    assert [w["new_shot"] for w in found["windows"]] == [False, True, False]
+
+
+def test_a_new_shot_is_refused_by_name_where_it_cannot_be(run):
+    shot = {"output_frames": 17, "overlap_frames": 0, "new_shot": True}
+    build = planned("build_frame_scheduler", scheduler({**shot, "new_shot": False}, shot))
+    run.carry.mode = MODES["film"]
+    _, error = build(prompts=["a", "[/new_shot] b"])
+    assert "[/new_shot] would start a window from nothing, and SVI-Film" in error
+    run.carry.mode = MODES["pro"]
+    run.carry.chain = replace(run.chain, source_frames=40)
+    _, error = planned("build_frame_scheduler", scheduler(shot))(prompts=["[/new_shot] b"])
+    assert "cannot be the first window of a continuation" in error
+
+
+def test_wangp_lets_pro_begin_a_new_shot():
+    ask = planned("image_prompt_types_allow_t2v", lambda model_def, image_mode=0: False)
+    assert ask({"svi2pro": True}, 0)
+    assert not ask({}, 0)
 
 
 def test_lora_strengths_of_a_window_are_of_that_window_only(run):

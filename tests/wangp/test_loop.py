@@ -210,3 +210,9 @@ def test_a_decorated_task_function_is_known_by_its_parameters():
     task.attach(wgp)
     assert wgp["generate_media"]({}, "t2v") == "t2v"
     assert seen == ["t2v"]
+
+
+@pytest.mark.parametrize("base", ["infinitetalk", "flf2v_720p", "fun_inp_1.3B", "t2v", PRO])
+def test_a_mode_is_refused_where_no_test_has_seen_it_right(base):
+    with pytest.raises(UserError, match="not one of this model's"):
+        task.mode_of({}, base, {"custom_settings": {"svi_mode": "talk"}})

@@ -15,7 +15,7 @@ OWN_FOLDERS = (
     PLUGIN,
     *(
         f"profiles/svi_{name}"
-        for name in ("2_pro", "wan_2_1", "wan_2_2", "wan_2_2_5b", "dance", "talk")
+        for name in ("2_pro", "wan_2_1", "fun_inp", "wan_2_2", "wan_2_2_5b", "dance", "talk")
     ),
 )
 _PACKAGE_FOLDER = Path(__file__).resolve().parent.parent

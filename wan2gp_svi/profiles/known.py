@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from wan2gp_svi.svi.modes import MODES
-from wan2gp_svi.wangp.names import DANCE, MODELS, MULTITALK, PRO, WAN_2_1, WAN_2_2
+from wan2gp_svi.wangp.names import DANCE, FUN_INP, MODELS, MULTITALK, PRO, WAN_2_1, WAN_2_2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ _MEEP_2_1 = "DeepBeepMeep/Wan2.1/resolve/main/loras_accelerators/"
 _MEEP_2_2 = "DeepBeepMeep/Wan2.2/resolve/main/"
 _VITA = "vita-video-gen/svi-model/resolve/main/"
 _BOTH_2_2 = (PRO, WAN_2_2)
-_ALL_2_1 = (WAN_2_1, DANCE, MULTITALK)
+_ALL_2_1 = (WAN_2_1, FUN_INP, DANCE, MULTITALK)
 _HIGH_2_2 = _MEEP_2_2 + "loras_accelerators/Wan2.2_I2V_A14B_HIGH_"
 _LOW_2_2 = _MEEP_2_2 + "loras_accelerators/Wan2.2_I2V_A14B_LOW_"
 _RANK_64 = "Wan21_I2V_14B_lightx2v_cfg_step_distill_lora_rank64"
@@ -54,7 +54,8 @@ def _published() -> dict[str, Lora]:
             places = [_VITA + file]
             if _model_of(name) == PRO:
                 places.append(_MEEP_2_2 + file.rsplit("/", 1)[-1])
-            found.update(dict.fromkeys(places, Lora((_model_of(name),), name)))
+            also = (FUN_INP,) if name in MODELS[FUN_INP].modes else ()
+            found.update(dict.fromkeys(places, Lora((_model_of(name), *also), name)))
     return found
 
 

@@ -128,7 +128,7 @@ def condition_window(
         known = carry.mode.motion_frames if carry.mode.ref_pad_cfg else 1
         latents = scale_motion(encode(video), known_latents(carry, window), amplitude)
         return condition(latents, window.frames, known)
-    latents = anchor(carry, START if window.on_image else window.anchor, encode, picture)
+    latents = anchor(carry, anchor_of(window), encode, picture)
     given = None if window.on_image else motion(carry, window, encode).to(latents)
     known = known_latents(carry, window)
     latents = pro_latents(
@@ -137,6 +137,11 @@ def condition_window(
     latents = scale_motion(latents, known, amplitude)
     latents = with_end(latents, None if end is None else encode(end))
     return condition(latents, window.frames)
+
+
+def anchor_of(window: Window) -> int:
+    """The number of a window's anchor image: a run's first window may start on one of its own."""
+    return START if window.on_image and window.number == 1 else window.anchor
 
 
 def first_latents(carry: Carry, window: Window, encode: Encode, picture: Picture) -> Tensor | None:
@@ -149,7 +154,7 @@ def first_latents(carry: Carry, window: Window, encode: Encode, picture: Picture
         return None
     if carry.mode.motion_frames:
         return encode(motion_frames(carry, window, picture))
-    first = anchor(carry, START if window.on_image else window.anchor, encode, picture)
+    first = anchor(carry, anchor_of(window), encode, picture)
     if window.on_image:
         return first
     return torch.cat([first, motion(carry, window, encode).to(first)], dim=1)
@@ -218,7 +223,7 @@ def shown(carry: Carry, window: Window, picture: Picture) -> Tensor:
     """
     if carry.mode.motion_frames:
         return motion_frames(carry, window, picture)[:, :1]
-    return picture(START if window.on_image else window.anchor)
+    return picture(anchor_of(window))
 
 
 def left_by(carry: Carry, window: Window, latents: Tensor | None, frames: Tensor) -> Left:

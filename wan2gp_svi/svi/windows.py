@@ -37,13 +37,15 @@ class Size:
     """What one window generates: frames (4k+1), and how many of them the next one starts from.
 
     SVI 2.0 Pro hands over `motion_latents`; the other modes of the family `motion_frames`, decoded
-    (then `motion_latents` does not count). `discard` frames at its end are not delivered.
+    (then `motion_latents` does not count). `discard` frames at its end are not delivered. A `shot`
+    begins anew: it starts on its anchor image, with nothing of a window before it.
     """
 
     frames: int
     motion_latents: int = 1
     discard: int = 0
     motion_frames: int = 0
+    shot: bool = False
 
     @property
     def overlap(self) -> int:
@@ -51,6 +53,8 @@ class Size:
 
         The anchor's and those of the motion latents, or the motion frames.
         """
+        if self.shot:
+            return 0
         return self.motion_frames or 1 + VAE_STRIDE * self.motion_latents
 
     @property
@@ -237,7 +241,7 @@ def layout(parts: Sequence[Size], chain: Chain) -> list[Window]:
 def _layout(parts: Sequence[Size], chain: Chain) -> Iterator[Window]:
     start = chain.source_frames
     for number, size in enumerate(parts, 1):
-        on_image = number == 1 and chain.starts_on_image(size)
+        on_image = size.shot or (number == 1 and chain.starts_on_image(size))
         drop_front = chain.drop_first(size) if number == 1 else size.overlap
         stop = start + size.frames - drop_front - size.discard
         index = chain.windows_before + number

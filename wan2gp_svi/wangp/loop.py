@@ -5,6 +5,7 @@ They are looked up as globals when they are called, so they are wrapped there:
     compute_sliding_window_no           the number of windows (before 12.54)
     build_default_window_plan           the windows (12.54 on)
     build_frame_scheduler               the windows of prompts with slash commands (12.10 on)
+    image_prompt_types_allow_t2v        whether a window may be a new shot (12.10 on)
     preprocess_video                    shows the video that is continued
 """
 
@@ -30,6 +31,7 @@ def attach(wgp: dict[str, Any]) -> None:
     wrap(wgp, "compute_sliding_window_no", _window_count)
     wrap(wgp, "build_default_window_plan", _default_plan)
     wrap(wgp, "build_frame_scheduler", _scheduled_plan)
+    wrap(wgp, "image_prompt_types_allow_t2v", _new_shots)
     wrap(wgp, "preprocess_video", _source_read)
 
 
@@ -46,6 +48,11 @@ def _default_plan(original: Callable[..., list[dict]], *args, **kwargs) -> list[
     return windows if run is None else _as_host_windows(run, [windows[0]] * len(run.sizes))
 
 
+def _new_shots(original: Callable[..., bool], model_def, *args, **kwargs) -> bool:
+    """WanGP lets models that need no picture begin a new shot; SVI 2 Pro has one, the anchor."""
+    return bool((model_def or {}).get("svi2pro")) or original(model_def, *args, **kwargs)
+
+
 def _scheduled_plan(original: Callable[..., tuple], *args, **kwargs) -> tuple:
     """The windows of prompts with slash commands: the commands act on the run's windows."""
     scheduler, error = original(*args, **kwargs)
@@ -54,10 +61,14 @@ def _scheduled_plan(original: Callable[..., tuple], *args, **kwargs) -> tuple:
         return scheduler, error
     windows = scheduler["windows"]
     prompts = kwargs.get("prompts") or args[0]
-    if any(window.get("new_shot") for window in windows):
+    shots = [bool(window.get("new_shot")) for window in windows]
+    if any(shots) and (run.mode.motion_frames or (shots[0] and run.chain.source_frames)):
         return scheduler, (
-            "SVI: [/new_shot] would start a window from nothing, and SVI always goes on from the"
-            " window before: take it out, and give that window an anchor image of its own."
+            f"SVI: [/new_shot] would start a window from nothing, and {run.mode.name} has only the"
+            " window before to start from: take it out."
+            if run.mode.motion_frames
+            else "SVI: [/new_shot] cannot be the first window of a continuation: take it out, or"
+            " make that shot a video of its own."
         )
     if run.mode.motion_frames and any(_asks("overlap", prompt) for prompt in prompts):
         return scheduler, (
@@ -69,11 +80,12 @@ def _scheduled_plan(original: Callable[..., tuple], *args, **kwargs) -> tuple:
     else:  # the plan holds; commands such as /overlap act on their windows
         count = max(len(run.planned), len(prompts))
         more = {k: v for k, v in windows[-1].items() if not k.startswith("loras_")}
+        more["new_shot"] = False
         windows = [*windows, *[more] * (count - len(windows))][:count]
         grown = [*run.planned, *[run.chain.size] * (count - len(run.planned))]
         run.sizes = [
-            replace(size, motion_latents=_motion(window, size))
-            for size, window in zip(grown, windows, strict=True)
+            replace(size, motion_latents=_motion(window, size), shot=_shot(number, window))
+            for number, (size, window) in enumerate(zip(grown, windows, strict=True), 1)
         ]
     # Without the commands, as WanGP passes them on; their times can be checked now.
     run.written = [window["prompt"] for window in windows[: len(prompts)]]
@@ -102,9 +114,15 @@ def _motion(window: Mapping[str, Any], size: Size) -> int:
     return max((overlap - 1) // VAE_STRIDE, 1) if overlap else size.motion_latents
 
 
+def _shot(number: int, window: Mapping[str, Any]) -> bool:
+    """Whether a window is a new shot: a video's first one starts on an image anyway."""
+    return number > 1 and bool(window.get("new_shot"))
+
+
 def _size_for(run: Run, number: int, window: Mapping[str, Any]) -> Size:
     """The nearest window that adds the frames which a /duration asks for."""
-    size = replace(run.chain.size, motion_latents=_motion(window, run.chain.size))
+    motion, shot = _motion(window, run.chain.size), _shot(number, window)
+    size = replace(run.chain.size, motion_latents=motion, shot=shot)
     drop = run.chain.drop_first(size) if number == 1 else size.overlap
     wanted = window["output_frames"] + drop + size.discard
     frames = max(floor_frames(wanted + 2), size.overlap + size.discard + VAE_STRIDE)
@@ -122,6 +140,7 @@ def _as_host_windows(run: Run, like: list[dict]) -> list[dict]:
             "discard_last_frames": 0,
             "trim_last_frames": 0,
             "frame_num": run.host_frames(window.number),
+            **({"new_shot": size.shot} if "new_shot" in host else {}),
             **(
                 {"requested_output_frames": window.adds}
                 if "requested_output_frames" in host

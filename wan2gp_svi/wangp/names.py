@@ -8,6 +8,8 @@ from wan2gp_svi.svi.modes import MODES
 
 PRO, WAN_2_1, WAN_2_2 = "i2v_2_2_svi2pro", "i2v", "i2v_2_2"
 """Model types: SVI 2.0 Pro, Wan 2.1 and Wan 2.2 Image2video 14B."""
+FUN_INP = "fun_inp"
+"""Model type: Wan 2.1 Fun InP 14B, which is told of a window as `WAN_2_1` is."""
 MULTITALK = "multitalk"
 """Model type: Wan 2.1 Image2video with the MultiTalk module."""
 FIVE_B = "ti2v_2_2"
@@ -57,6 +59,7 @@ MODELS = {
     PRO: Model("Wan2.2 SVI 2 Pro", (), True, "svi_2_pro", own="pro"),
     WAN_2_1: Model("Wan2.1 Image2video 14B", _modes("2.1"), False, "svi_wan_2_1"),
     WAN_2_2: Model("Wan2.2 Image2video 14B", _modes("2.2"), True, "svi_wan_2_2"),
+    FUN_INP: Model("Fun InP image2video 14B", ("shot", "film"), False, "svi_fun_inp"),
     MULTITALK: Model("Wan2.1 Multitalk 480p", _modes("2.1 MultiTalk"), False, "svi_talk"),
     FIVE_B: Model(
         "Wan2.2 TextImage2video 5B",

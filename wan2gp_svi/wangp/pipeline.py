@@ -300,7 +300,7 @@ def _announce(run: Run, window: Window, segments: Sequence[Segment]) -> None:
         anchor = "no anchor"
     if not window.anchor and handover is not None and handover.anchor is not None:
         anchor = "the anchor as before"
-    hand_over = "no hand-over"
+    hand_over = "no hand-over" if window.number == 1 else "a new shot"
     if window.number == 1 and not window.on_image and handover is None:  # pixels, or encoded again
         hand_over = "the video's own end before it"
         if run.unused:

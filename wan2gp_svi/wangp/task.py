@@ -248,7 +248,7 @@ def _obey_commands(wgp: WGP, given: Mapping[str, Any], run: Run, told: Mapping[s
         "minimum": minimum,
         "step": step,
         "supported_model_commands": model_def.get("prompt_slash_commands", []),
-        "allow_new_shot": True,  # refused by name (loop.py)
+        "allow_new_shot": True,  # loop.py refuses it by name where it cannot be
         "first_window_overlap_frames": run.chain.source_frames or 1,
     }
     takes = inspect.signature(build).parameters

@@ -68,7 +68,8 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     """Stands in for the handler's: a tiny pipeline, with a recorder around its generate()."""
     text_only = not model_def.get("i2v_class")
     kind = {"model_type": "t2v", "in_dim": 16} if text_only else {}
-    if base_model_type in ("i2v", "multitalk"):
+    hears_clip = base_model_type in ("i2v", "fun_inp", "multitalk")
+    if hears_clip:
         kind = {"model_type": "i2v", "two_models": False}
     if base_model_type == "multitalk":
         kind["multitalk_output_dim"] = 768
@@ -77,7 +78,7 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     pipe = tiny.tiny_any2v(model_def, **kind)
     if model_def.get("wan_5B_class"):
         tiny_5b.give_vae(pipe)
-    if base_model_type in ("i2v", "multitalk"):
+    if hears_clip:
         pipe.clip = Clip()
     if scenario.get("half"):
         pipe.VAE_dtype = pipe.vae.dtype = torch.float16
