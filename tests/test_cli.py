@@ -311,6 +311,15 @@ def test_the_plan_of_each_mode(capsys, mode, last_frames, anchor):
     assert {window["anchor"] for window in windows} == {anchor}
 
 
+def test_talk_counts_25_frames_a_second_and_ends_with_its_sound(capsys):
+    _, out, _ = run(capsys, "plan", "--frames", "189", "--mode", "talk", "--json")
+    windows = json.loads(out)["windows"]
+    assert [w["last_frame"] for w in windows] == [81, 137, 189]
+    assert windows[-1]["end_seconds"] == pytest.approx(189 / 25)
+    _, out, _ = run(capsys, "plan", "--frames", "189", "--mode", "talk", "--fps", "16", "--json")
+    assert json.loads(out)["windows"][-1]["end_seconds"] == pytest.approx(189 / 16, abs=1e-3)
+
+
 def test_which_prompt_serves_a_window_is_the_modes(capsys, tmp_path):
     (tmp_path / "prompts.txt").write_text("one\n\ntwo\n\nthree\n")
     given = ["plan", "--frames", "240", "--prompts", str(tmp_path / "prompts.txt")]

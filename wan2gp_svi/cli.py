@@ -66,7 +66,7 @@ def _add_plan(commands: argparse._SubParsersAction) -> None:
     plan.add_argument(
         "--mode", default="pro", help="pro (default), 2.0, shot, film, tom, unified, dance, talk"
     )
-    plan.add_argument("--fps", type=float, default=16, metavar="FPS", help="default 16")
+    plan.add_argument("--fps", type=float, metavar="FPS", help="default 16, of SVI-Talk 25")
     plan.add_argument(
         "--prompts", metavar="FILE", help="the text of the page's prompt box: a prompt a window"
     )

@@ -14,6 +14,7 @@ from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.svi.prompts import PromptError
 from wan2gp_svi.svi.windows import Chain, Size, layout, sizes
 from wan2gp_svi.wangp import console, task
+from wan2gp_svi.wangp.names import PRO
 from wan2gp_svi.wangp.run import Run
 from wan2gp_svi.wangp.settings import Settings
 

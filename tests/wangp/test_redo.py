@@ -15,7 +15,7 @@ from wan2gp_svi.svi.handover import HandOver
 from wan2gp_svi.svi.handover_file import path_beside, save
 from wan2gp_svi.svi.windows import Chain, Size, plan
 from wan2gp_svi.video.probe import read_settings
-from wan2gp_svi.wangp.redo import planned_by, redo_settings, told_by
+from wan2gp_svi.wangp.redo import hands_over_frames, planned_by, redo_settings, told_by
 
 ENDS = (81, 157, 233)
 
@@ -331,6 +331,41 @@ def test_the_window_again_ends_where_it_did() -> None:
 def test_what_a_mode_of_frames_cannot_tell_is_refused(changes, words) -> None:
     with pytest.raises(UserError, match=words):
         film_settings(**changes)
+
+
+def test_a_new_shot_is_not_made_again_as_if_it_went_on() -> None:
+    made = told_by(make(window_ends=(81, 162, 238), frames=238), METADATA)
+    with pytest.raises(UserError, match=r"Window 2 of clip\.mp4 is a new shot"):
+        redo_settings(Path("/v/clip.mp4"), made, METADATA, 2, None, None)
+    assert redo_settings(Path("/v/clip.mp4"), made, METADATA, 3, None, None)["video_length"] == 77
+
+
+def test_5b_in_pros_way_has_a_hand_over_file() -> None:
+    of_5b = {"model_type": "ti2v_2_2", "custom_settings": {"svi_mode": "pro"}}
+    assert not hands_over_frames(of_5b)
+    assert hands_over_frames({**of_5b, "custom_settings": {"svi_mode": "tom"}})
+    assert not hands_over_frames(METADATA)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "frames", "ends"),
+    [
+        ({"model_type": "i2v_svi_dance", "custom_settings": None}, 161, (81, 161)),
+        ({"model_type": "multitalk", "custom_settings": {"svi_mode": "talk"}}, 189, (81, 137, 189)),
+    ],
+)
+def test_what_moved_the_person_may_have_ended_the_video(metadata, frames, ends) -> None:
+    """The whole plan was 241 frames; a sound that ends is heard to its last frame."""
+    made = planned_by({**FILM, **metadata}, frames, 25.0)
+    assert made.ends == ends
+
+
+def test_what_is_to_be_given_again_is_said(tmp_path: Path, capsys) -> None:
+    video = tmp_path / "clip.mp4"
+    made = {**FILM, "video_length": 17, "sliding_window_size": 9, "model_type": "i2v_svi_dance"}
+    write_video(video, json.dumps({**made, "custom_settings": None}), frames=17)
+    assert main(["redo", str(video), "--window", "2"]) == 0
+    assert "give it the control video of the whole video again" in capsys.readouterr().out
 
 
 def test_the_command_takes_a_video_without_a_hand_over_file(tmp_path: Path, capsys) -> None:

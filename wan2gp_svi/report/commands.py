@@ -40,7 +40,7 @@ def plan(args: argparse.Namespace) -> int:
         raise UserError(f"{args.anchors} anchor images are not possible: use 0 or more.")
     chain = Chain(
         size=Size(args.window, args.overlap // VAE_STRIDE, motion_frames=mode.motion_frames),
-        fps=args.fps,
+        fps=mode.fps if args.fps is None else args.fps,
         seed=args.seed,
         seeds=_option(
             "--seeds", seeds_in, args.seeds, f"'new', 'same', or whole numbers up to {LARGEST_SEED}"
@@ -51,7 +51,7 @@ def plan(args: argparse.Namespace) -> int:
         ),
     )
     prompts = _read(args.prompts, _paragraphs(args.wangp)) if args.prompts else [""]
-    windows = plan_windows(args.frames, chain, args.exact)
+    windows = plan_windows(args.frames, chain, args.exact or mode.sound)
     spans = [window.seconds for window in windows]
     texts = prompts_for_windows(prompts, spans, mode.prompt_repeat)
     segments = [segments_of(*pair) for pair in zip(windows, texts, strict=True)]

@@ -23,7 +23,7 @@ class Mode:
     `prompt_repeat` windows share a prompt (0: the first serves them all). `guidance` is the
     authors', as are 50 denoising steps. `files` are its published LoRA files, without the ending.
     `skeleton`: a video of a skeleton moves the person (pose.py). `sound`: a face speaks what is
-    heard.
+    heard. `fps` are its model's frames a second.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Mode:
     files: tuple[str, ...] = ()
     skeleton: bool = False
     sound: bool = False
+    fps: float = 16.0
 
     @property
     def has_anchor(self) -> bool:
@@ -115,6 +116,7 @@ MODES = {
         guidance=2.0,
         files=("version-1.0/svi-talk",),
         sound=True,
+        fps=25.0,
     ),
 }
 PRO = MODES["pro"]

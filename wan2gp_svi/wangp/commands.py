@@ -10,11 +10,17 @@ from typing import Any
 from wan2gp_svi.errors import UserError
 from wan2gp_svi.files import write
 from wan2gp_svi.svi.handover_file import load, path_beside
+from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.video.frames import shape
 from wan2gp_svi.video.probe import read_settings
 from wan2gp_svi.wangp.continuing import handover_at
-from wan2gp_svi.wangp.redo import planned_by, redo_settings, told_by
-from wan2gp_svi.wangp.settings import ours, read_mode
+from wan2gp_svi.wangp.redo import (
+    hands_over_frames,
+    mode_of,
+    planned_by,
+    redo_settings,
+    told_by,
+)
 
 
 def redo(args: argparse.Namespace) -> int:
@@ -23,7 +29,7 @@ def redo(args: argparse.Namespace) -> int:
     if not video.is_file():
         raise UserError(f"There is no video {video}.")
     metadata, last = read_settings(video) or {}, None
-    if read_mode(ours(metadata.get("custom_settings"))):  # it hands over frames: the video has them
+    if hands_over_frames(metadata):  # the video has them
         found = shape(video)
         made = planned_by(_checked(metadata, video), found.frames, found.fps)
     else:
@@ -47,6 +53,10 @@ def redo(args: argparse.Namespace) -> int:
         "or load that file on WanGP's page as settings, and press Generate. The result is a new"
         f" video; the old one stays.{_later(args.window, len(made.ends))}"
     )
+    mode = MODES.get(mode_of(metadata))
+    if mode is not None and (mode.skeleton or mode.sound):
+        given = "control video" if mode.skeleton else "voice"
+        print(f"Load it on the page and give it the {given} of the whole video again.")
     return 0
 
 

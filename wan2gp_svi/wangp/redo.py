@@ -20,7 +20,7 @@ from wan2gp_svi.svi.prompts import split, until
 from wan2gp_svi.svi.schedule import prompts_for_windows, segments_of, serving
 from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Chain, Size, Window, layout, plan, sizes
-from wan2gp_svi.wangp.names import OLD_KEY
+from wan2gp_svi.wangp.names import MODELS, OLD_KEY
 from wan2gp_svi.wangp.settings import ours, read, read_mode
 
 OLD = (OLD_KEY, "window_no", "image_start", "image_end", "image_refs", "video_guide", "video_mask")
@@ -69,13 +69,26 @@ def told_by(last: HandOver, metadata: Mapping[str, Any]) -> Made:
     )
 
 
+def mode_of(metadata: Mapping[str, Any]) -> str:
+    """The SVI mode that a video's settings name, or that is all its model does; "" for neither."""
+    custom = ours(metadata.get("custom_settings"))
+    model = MODELS.get(str(metadata.get("model_type")))
+    return read_mode(custom) or (model.own if model else "")
+
+
+def hands_over_frames(metadata: Mapping[str, Any]) -> bool:
+    """Whether a video was made in a mode that keeps no hand-over file."""
+    name = mode_of(metadata)
+    return bool(name) and (name not in MODES or MODES[name].motion_frames > 0)
+
+
 def planned_by(metadata: Mapping[str, Any], frames: int, fps: float) -> Made:
     """How a video of `frames` frames was made in a mode that hands over frames: by its settings.
 
     Raises UserError where they do not tell: after commands in its prompts, for a video that goes on
     from another one, and for one of another length.
     """
-    name = read_mode(ours(metadata.get("custom_settings")))
+    name = mode_of(metadata)
     if name not in MODES:
         raise UserError(f"The video was made in {name!r}, which is no SVI mode.")
     mode, settings = MODES[name], read(ours(metadata.get("custom_settings")))
@@ -101,7 +114,10 @@ def planned_by(metadata: Mapping[str, Any], frames: int, fps: float) -> Made:
     if not isinstance(settings.seeds, str):  # a task's later videos: the list moved with the seed
         moved = (one + seed - settings.seeds[0] for one in settings.seeds)
         chain = replace(chain, seeds=tuple(moved))
-    parts = sizes(asked, chain, settings.exact)
+    exact = settings.exact or mode.sound
+    parts = sizes(asked, chain, exact)
+    if (mode.sound or mode.skeleton) and layout(parts, chain)[-1].stop > frames:
+        parts = sizes(frames, chain, exact)  # what moves the person has ended the video
     while layout(parts, chain)[-1].stop < frames:  # asked for while it ran
         parts.append(size)
     windows = [window for window in layout(parts, chain) if window.stop <= frames]
@@ -157,6 +173,11 @@ def redo_settings(
     added = ends[window - 1] - ends[window - 2]
     full = made.size
     size, discard = full.frames, full.discard
+    if added > full.frames - full.overlap:
+        raise UserError(
+            f"Window {window} of {video.name} is a new shot, which goes on from nothing: it cannot"
+            " be made again after the window before. Make it as a video of its own."
+        )
     if added > full.adds:  # it fitted one window by itself, which then discards nothing
         discard = 0
     elif discard:
