@@ -1,6 +1,7 @@
 """SVI-Dance on the real loop: its skeletons, the tokens they become, and where these are added."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from safetensors.torch import save_file
 from test_control_video import read, write
 
 from wan2gp_svi.svi import pose
-from wan2gp_svi.svi.windows import Chain, Size, plan
+from wan2gp_svi.svi.conditioning import scale_motion
+from wan2gp_svi.svi.windows import Chain, Size, layout, plan
+from wan2gp_svi.video.probe import read_settings
+from wan2gp_svi.wangp.redo import planned_by, redo_settings
 
 MODEL, DIM = "i2v_svi_dance", 256
 ASKED, LONG, SHORT = 41, 60, 20
@@ -62,8 +66,22 @@ def runs(svi_tree, films, tmp_path_factory):
         scenario("trim", films[SHORT], set={"video_prompt_type": "V|"}),
         scenario("none", None, set={"video_prompt_type": ""}),
         scenario("masked", films[LONG], set={"video_prompt_type": "VG"}),
+        scenario("livelier", films[LONG], set={"motion_amplitude": 1.2, "video_length": 17}),
+        scenario("durations", films[LONG], set={"prompt": "[/duration=13] one\n[/duration=8] two"}),
     ]
     return drive(svi_tree, scenarios, tmp_path_factory.mktemp("dance"))
+
+
+@pytest.fixture(scope="module")
+def again(svi_tree, runs, films, tmp_path_factory):
+    """Window 2 of a dance, made again from what `redo` writes and its skeleton."""
+    video = Path(runs["dance"].videos[-1]["path"])
+    metadata = read_settings(video)
+    made = planned_by(metadata, ASKED, 16.0)
+    settings = redo_settings(video, made, metadata, 2, None, None)
+    settings["video_guide"] = films[LONG]
+    todo = {"name": "again", "model": MODEL, "continue": str(video), "tokens": True}
+    return drive(svi_tree, [{**todo, "set": settings}], tmp_path_factory.mktemp("again"))["again"]
 
 
 def windows_of(run, **more):
@@ -129,6 +147,38 @@ def test_a_dance_that_is_continued_goes_on_with_its_skeleton(runs, films):
     assert window.start - window.drop_front == ASKED - 1  # begins with the last one seen
     for found in added(run, 1):
         assert torch.allclose(found, tokens(films[LONG], window), atol=1e-3)
+
+
+def test_a_window_of_a_dance_is_made_again(runs, again, films):
+    assert again.ok, again.said[-1500:]
+    assert again.frames == 33
+    assert np.array_equal(again.arrays["noise1"], runs["dance"].arrays["noise2"])
+    (_, window, _) = windows_of(again)
+    for found in added(again, 1):
+        assert torch.allclose(found, tokens(films[LONG], window), atol=1e-3)
+
+
+def test_a_motion_amplitude_acts_behind_the_frame_that_is_known(runs):
+    run = runs["livelier"]
+    assert run.ok, run.said[-1500:]
+    encoded = torch.from_numpy(run.arrays["encoding1_0"])
+    expected = scale_motion(encoded, 1, 1.2)
+    assert not torch.equal(expected, encoded)
+    assert np.array_equal(run.arrays["y1"][4:], expected.numpy())
+
+
+def test_commands_for_the_length_of_a_window_act(runs, films):
+    """From WanGP 12.10 on."""
+    run = runs["durations"]
+    assert run.ok, run.said[-1500:]
+    if run.version.startswith(("9.", "10.", "11.")):
+        return
+    assert [w["frames"] for w in run.windows] == [13, 9]
+    assert run.frames == 21
+    first, second = layout([Size(13, motion_frames=1), Size(9, motion_frames=1)], Chain(Size(13)))
+    for k, window in ((1, first), (2, second)):
+        for found in added(run, k):
+            assert torch.allclose(found, tokens(films[LONG], window), atol=1e-3), k
 
 
 def test_discarded_frames_have_a_skeleton_too(runs, films):

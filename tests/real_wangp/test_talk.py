@@ -7,10 +7,12 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+import torch
 from bench import drive
 from one_motion_frame import assert_formulas
 
-from wan2gp_svi.svi.windows import Chain, Size, plan
+from wan2gp_svi.svi.conditioning import scale_motion
+from wan2gp_svi.svi.windows import Chain, Size, layout, plan
 
 FPS, RATE = 25, 16000
 ASKED = 49
@@ -71,6 +73,8 @@ def runs(svi_tree, voices, tmp_path_factory):
         scenario("discard", long, set={"sliding_window_discard_last_frames": 4}),
         scenario("none", None, set={"audio_prompt_type": ""}),
         scenario("over", short, set={"video_length": 17}, **{"continue": "talk"}),
+        scenario("livelier", long, set={"motion_amplitude": 1.2, "video_length": 17}),
+        scenario("durations", long, set={"prompt": "[/duration=13] one\n[/duration=8] two"}),
         plain(long),
     ]
     return drive(svi_tree, scenarios, tmp_path_factory.mktemp("talk"))
@@ -118,6 +122,31 @@ def test_three_windows_repeat_one_frame_each(runs):
 
 def test_conditioning_mask_and_noise_are_the_formulas(runs):
     assert_formulas(runs["talk"].arrays, windows_of())
+
+
+def test_a_motion_amplitude_acts_behind_the_frame_that_is_known(runs):
+    run = runs["livelier"]
+    assert run.ok, run.said[-1500:]
+    encoded = torch.from_numpy(run.arrays["encoding1_0"])
+    expected = scale_motion(encoded, 1, 1.2)
+    assert not torch.equal(expected, encoded)
+    assert np.array_equal(run.arrays["y1"][4:], expected.numpy())
+
+
+def test_commands_for_the_length_of_a_window_act(runs):
+    """From WanGP 12.10 on: the second window hears from its first frame, the one it repeats."""
+    run = runs["durations"]
+    assert run.ok, run.said[-1500:]
+    if run.version.startswith(("9.", "10.", "11.")):
+        return
+    assert [w["frames"] for w in run.windows] == [13, 9]
+    assert run.frames == 21
+    sizes = [Size(13, motion_frames=1), Size(9, motion_frames=1)]
+    for k, window in enumerate(layout(sizes, Chain(Size(13), FPS)), 1):
+        first, rest = run.arrays[f"heard{k}_0"][0], run.arrays[f"heard{k}_1"][0]
+        wanted = hears(window, 6 * FPS)
+        assert np.array_equal(first[:, :, 0, 1], wanted[0]), k
+        assert np.array_equal(rest[:, :, 0, 1], wanted[1]), k
 
 
 def test_the_sound_ends_the_video(runs):

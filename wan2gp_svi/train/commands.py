@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The bundled base model, high.safetensors and low.safetensors."""
-OTHERS = ("window", "timed")
-"""What `train evidence` measures besides chains: a single window, timed prompts."""
+OTHERS = ("window", "timed", "scenes")
+"""What `train evidence` measures besides chains: a single window, timed prompts, changes of scene
+and pans."""
 NEEDED = ("torch", "numpy", "safetensors", "PIL", "tqdm", "peft", "accelerate")
 NEEDED_FOR_WAN = (*NEEDED, "diffusers", "transformers", "av")
 ERRORS = 20
@@ -145,8 +146,8 @@ def evidence(args: argparse.Namespace) -> int:
     _check_packages()
     _threads(args.threads)
     from wan2gp_svi.train import evidence as chains
+    from wan2gp_svi.train import scenes, timed
     from wan2gp_svi.train import svi as training
-    from wan2gp_svi.train import timed
 
     unknown = [way for way in args.ways if way not in (*chains.WAYS_COMPARED, *OTHERS)]
     if unknown:
@@ -154,7 +155,10 @@ def evidence(args: argparse.Namespace) -> int:
         raise UserError(f"There is no way {', '.join(unknown)}; there are {names}.")
     folder, loras = (Path(d) if d else WEIGHTS for d in (args.base, args.lora))
     plain, with_lora = training.load_experts(folder), None
-    if any(way not in OTHERS and chains.WAYS_COMPARED[way].lora for way in args.ways):
+    if any(
+        way == "scenes" or (way not in OTHERS and chains.WAYS_COMPARED[way].lora)
+        for way in args.ways
+    ):
         with_lora = training.load_experts(folder, loras)
     out = Path(args.out)
     ways = [way for way in args.ways if way not in OTHERS]
@@ -167,4 +171,8 @@ def evidence(args: argparse.Namespace) -> int:
         out.mkdir(parents=True, exist_ok=True)
         (out / "timed.md").write_text(table + "\n")
         print(table)
+    if "scenes" in args.ways:
+        assert with_lora is not None
+        print(scenes.compare_scenes(with_lora, args.scenes), end="\n\n")
+        print(scenes.compare_pans(plain, with_lora, args.scenes))
     return 0

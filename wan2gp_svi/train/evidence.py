@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from wan2gp_svi.files import whole
-from wan2gp_svi.svi.carry import Carry, condition_window, delivered, kept, left_by
+from wan2gp_svi.svi.carry import Carry, Picture, condition_window, delivered, kept, left_by
 from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.svi.windows import Chain, Size, Window, plan
 from wan2gp_svi.train import base, flow, measure, tiny, words, world
@@ -105,18 +105,20 @@ def planned(way: Way, windows: int, seed: int) -> list[Window]:
     return plan(FRAMES + (windows - 1) * size.adds, chain)
 
 
-def conditions(way: Way, window: Window, carries: Sequence[Carry], starts: Tensor) -> Tensor:
-    """y (B, 20, T, h, w) of a window of each chain; starts: the start images (B, 3, 1, H, W)."""
+def conditions(
+    way: Way, window: Window, carries: Sequence[Carry], pictures: Sequence[Picture]
+) -> Tensor:
+    """y (B, 20, T, h, w) of a window of each chain."""
     ys = []
-    for carry, start in zip(carries, starts, strict=True):
-        y = condition_window(carry, window, _encode, _always(start))
+    for carry, picture in zip(carries, pictures, strict=True):
+        y = condition_window(carry, window, _encode, picture)
         if way.late and window.number == 2:
             y[tiny.MASK :, 1:] = 0
         ys.append(y)
     return torch.stack(ys)
 
 
-def _always(start: Tensor) -> Callable[[int], Tensor]:
+def _always(start: Tensor) -> Picture:
     """One picture for every number: a chain with one anchor, its start image."""
     return lambda _number: start
 
@@ -128,20 +130,34 @@ def _encode(video: Tensor) -> Tensor:
 def made(
     way: Way, films: Sequence[Film], windows: int, experts: tuple[TinyWan, TinyWan], seed: int = 0
 ) -> Iterator[list[Tensor]]:
-    """Make the films side by side: for each window, the frames (3, F, H, W) it adds to each."""
+    """Make the films side by side, each on its start image: `chained`."""
     starts = world.draw([f.scene for f in films], np.array([[f.start.row()] for f in films]))
     plans = [planned(way, windows, seed + 1000 * i) for i in range(len(films))]
     size = Size(FRAMES, way.motion_latents, motion_frames=MODES[way.mode].motion_frames)
     carries = [Carry(Chain(size, anchors=1), MODES[way.mode], way.anchor_strength) for _ in films]
-    for number in tqdm(range(windows), desc=way.name, unit="window", dynamic_ncols=True):
+    pictures = [_always(start) for start in starts]
+    told = [[f.prompt(number) for f in films] for number in range(windows)]
+    yield from chained(way, plans, carries, pictures, told, experts)
+
+
+def chained(
+    way: Way,
+    plans: Sequence[Sequence[Window]],
+    carries: Sequence[Carry],
+    pictures: Sequence[Picture],
+    told: Sequence[Sequence[str]],
+    experts: tuple[TinyWan, TinyWan],
+) -> Iterator[list[Tensor]]:
+    """Chains side by side, of windows that differ in seeds only: for each window, the frames
+    (3, F, H, W) that it adds to each. `told`: the words of a window, for each chain."""
+    for number in tqdm(range(len(told)), desc=way.name, unit="window", dynamic_ncols=True):
         window = plans[0][number]
-        y = conditions(way, window, carries, starts)
+        y = conditions(way, window, carries, pictures)
         noise = torch.stack([_noise(p[number].seed, y.shape[2:]) for p in plans])
-        text = words.encode_all([f.prompt(number) for f in films])
-        latents = denoised(experts, noise, text, y)
+        latents = denoised(experts, noise, words.encode_all(list(told[number])), y)
         frames = tiny.decode(latents)
         for i, carry in enumerate(carries):
-            last = latents[i, :, kept(window, size.motion_latents)]
+            last = latents[i, :, kept(window, way.motion_latents)]
             carry.left = left_by(carry, window, last, frames[i])
         yield [delivered(window, video) for video in frames]
 
