@@ -52,10 +52,13 @@ def seeded(svi_tree, python, tmp_path_factory):
         plain = passes.run(python, work / "WanGP", work / "plain", ["--without-svi"], steps.append)
         patch.setattr(passes, "ENTRY", (str(HOST / "faulty_child.py"),))
         passes.run(python, work / "WanGP", work / "svi", [], steps.append)
+        patch.undo()
+        half = passes.run(python, work / "WanGP", work / "half", ["--bf16"], steps.append)
     found = {}
     for name in OWN_LINE:
         assert (work / "svi" / name / "facts.json").is_file(), steps[-5:]
-        found[name] = checks.check(Passes(facts.read(work / "svi" / name), plain))
+        beside = half if name == "none" else None
+        found[name] = checks.check(Passes(facts.read(work / "svi" / name), plain, half=beside))
     return found
 
 
@@ -65,6 +68,14 @@ def test_each_fault_turns_exactly_its_own_line_red(seeded, fault):
     assert list(red) == ([OWN_LINE[fault]] if OWN_LINE[fault] else []), red
     undecided = {f.key: f.why for f in seeded[fault] if f.verdict not in (PASS, FAIL)}
     assert undecided == {}
+
+
+def test_the_pass_in_16_bits_is_a_line_of_its_own(seeded):
+    """On a graphics card it is asked for; what it does and what it allows holds on a processor."""
+    told = {f.key: f for f in seeded["none"]}
+    assert told["half_precision"].verdict == PASS, told["half_precision"].why
+    off = float(told["half_precision"].why.split("%")[0])
+    assert off > 0.01  # it was another precision indeed
 
 
 def every_file(root: Path) -> dict[str, bytes]:

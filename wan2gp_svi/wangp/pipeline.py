@@ -240,7 +240,8 @@ def _conditioned(
             return [_over_known(run, active, encode_one(video)) for video in videos]
         if run.carry.in_place:
             active.handed_out = True
-            return [first_latents(run.carry, window, encode_one, picture)]
+            given = first_latents(run.carry, window, encode_one, picture)
+            return [torch.as_tensor(given).to(device=pipeline.device)]
         if active.y is None:
             shown_last = None if end is None else end.unsqueeze(1)
             active.y = condition_window(
