@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import os
 from dataclasses import replace
@@ -13,6 +14,7 @@ from wan2gp_svi.errors import UserError
 
 if TYPE_CHECKING:
     from wan2gp_svi.train.error_bank import Odds
+    from wan2gp_svi.train.tiny import TinyWan
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The bundled base model, high.safetensors and low.safetensors."""
@@ -154,16 +156,17 @@ def evidence(args: argparse.Namespace) -> int:
         names = ", ".join((*chains.WAYS_COMPARED, *OTHERS))
         raise UserError(f"There is no way {', '.join(unknown)}; there are {names}.")
     folder, loras = (Path(d) if d else WEIGHTS for d in (args.base, args.lora))
-    plain, with_lora = training.load_experts(folder), None
-    if any(
-        way == "scenes" or (way not in OTHERS and chains.WAYS_COMPARED[way].lora)
-        for way in args.ways
-    ):
-        with_lora = training.load_experts(folder, loras)
-    out = Path(args.out)
+
+    @functools.cache
+    def experts_of(lora: str) -> tuple[TinyWan, TinyWan]:
+        return training.load_experts(folder, loras if lora else None, lora)
+
+    plain, out = experts_of(""), Path(args.out)
     ways = [way for way in args.ways if way not in OTHERS]
+    for way in ways:
+        experts_of(chains.WAYS_COMPARED[way].lora)  # a missing file is told before hours of work
     if ways:
-        print(chains.compare(ways, plain, with_lora, out, args.windows, args.scenes))
+        print(chains.compare(ways, experts_of, out, args.windows, args.scenes))
     if "window" in args.ways:
         print(chains.one_window(plain, args.scenes))
     if "timed" in args.ways:
@@ -172,7 +175,6 @@ def evidence(args: argparse.Namespace) -> int:
         (out / "timed.md").write_text(table + "\n")
         print(table)
     if "scenes" in args.ways:
-        assert with_lora is not None
-        print(scenes.compare_scenes(with_lora, args.scenes), end="\n\n")
-        print(scenes.compare_pans(plain, with_lora, args.scenes))
+        print(scenes.compare_scenes(experts_of("pro"), args.scenes), end="\n\n")
+        print(scenes.compare_pans(plain, experts_of("pro"), args.scenes))
     return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,12 +38,13 @@ SHOWN = 2
 @dataclass(frozen=True, slots=True)
 class Way:
     """One way of chaining. `mode`: of svi/modes.py ("tom" without a LoRA is what any i2v model does
-    that goes on from its last frame); `lora`: with SVI's; `one_seed`: the same noise in every
-    window; `late`: the second window gets no motion latents, as in v12.60's own windows."""
+    that goes on from its last frame); `lora`: the mode whose LoRA acts, "" for none; `one_seed`:
+    the same noise in every window; `late`: the second window gets no motion latents, as in v12.60's
+    own windows."""
 
     name: str
     mode: str = "pro"
-    lora: bool = True
+    lora: str = "pro"
     motion_latents: int = 1
     anchor_strength: float = 1.0
     one_seed: bool = False
@@ -51,8 +52,8 @@ class Way:
 
 
 WAYS_COMPARED = {
-    "a": Way("base model, chained on its last frame", mode="tom", lora=False),
-    "b": Way("SVI's conditioning, no LoRA", lora=False),
+    "a": Way("base model, chained on its last frame", mode="tom", lora=""),
+    "b": Way("SVI's conditioning, no LoRA", lora=""),
     "c": Way("SVI's conditioning and LoRA"),
     "d": Way("as c, window 2 without motion latents, one seed", one_seed=True, late=True),
     "e-seed": Way("as c, one seed for all windows", one_seed=True),
@@ -60,7 +61,15 @@ WAYS_COMPARED = {
     "e-0.8": Way("as c, anchor strength 0.8", anchor_strength=0.8),
     "e-1.2": Way("as c, anchor strength 1.2", anchor_strength=1.2),
     "a-lora": Way("with the LoRA, chained on the last frame", mode="tom"),
+    **{
+        f"{mode}{'' if lora else '-plain'}": Way(
+            f"{MODES[mode].name}{'' if lora else ', no LoRA'}", mode=mode, lora=mode if lora else ""
+        )
+        for mode in ("unified", "shot", "film", "tom")
+        for lora in (True, False)
+    },
 }
+"""Those of other modes want their LoRAs, which are not bundled: `wan2gp-svi train svi --mode`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,20 +313,20 @@ def picture(lasts: dict[str, Tensor], path: Path) -> None:
 
 def compare(
     keys: Sequence[str],
-    plain: tuple[TinyWan, TinyWan],
-    with_lora: tuple[TinyWan, TinyWan] | None,
+    experts_of: Callable[[str], tuple[TinyWan, TinyWan]],
     out: Path,
     windows: int,
     scenes: int,
 ) -> str:
-    """Run the ways of these keys; write figures, table and picture into `out`; return the table."""
+    """Run the ways of these keys; write figures, table and picture into `out`; return the table.
+
+    `experts_of`: both experts with the LoRA of a mode, with none for "".
+    """
     out.mkdir(parents=True, exist_ok=True)
     results, lasts = {}, {}
     for key in keys:
         way = WAYS_COMPARED[key]
-        experts = with_lora if way.lora else plain
-        if experts is None:
-            continue
+        experts = experts_of(way.lora)
         films = [film(number, windows) for number in range(scenes)]
         results[key], lasts[key] = chain(way, films, windows, experts)
         with whole(out / f"{key}.csv") as part, part.open("w", newline="") as file:

@@ -155,11 +155,22 @@ def load_lora(model: TinyWan, path: Path) -> TinyWan:
     return merged.eval().requires_grad_(False)
 
 
-def load_experts(weights: Path, loras: Path | None = None) -> tuple[TinyWan, TinyWan]:
-    """The high- and the low-noise expert of a folder, with SVI's LoRA for each from `loras`."""
+def load_experts(
+    weights: Path, loras: Path | None = None, mode: str = "pro"
+) -> tuple[TinyWan, TinyWan]:
+    """The high- and the low-noise expert of a folder, with the LoRA of a mode for each from
+    `loras`. `UserError` where there is none."""
 
     def load(noise: str) -> TinyWan:
         model = base.load_model(weights / f"{noise}.safetensors")
-        return load_lora(model, loras / f"svi-pro-{noise}-noise.safetensors") if loras else model
+        if loras is None:
+            return model
+        file = loras / f"svi-{mode}-{noise}-noise.safetensors"
+        if not file.is_file():
+            raise UserError(
+                f"There is no {file}: train it with `wan2gp-svi train svi --mode {mode}`, and name"
+                " its folder with --lora."
+            )
+        return load_lora(model, file)
 
     return load("high"), load("low")
