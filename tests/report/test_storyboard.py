@@ -10,7 +10,7 @@ import pytest
 from wan2gp_svi.report.plan import describe
 from wan2gp_svi.report.storyboard import storyboard
 from wan2gp_svi.svi.schedule import prompts_for_windows, segments_of
-from wan2gp_svi.svi.windows import Chain, plan
+from wan2gp_svi.svi.windows import Chain, Size, layout, plan
 
 
 def windows(count: int, prompt: str = "a cat", **changes) -> list[dict]:
@@ -50,6 +50,15 @@ def test_a_card_for_each_window_and_a_strip_to_scale(count):
     assert [float(length) for length in strip] == [
         pytest.approx(100 * n / 16, abs=0.01) for n in (81, *[76] * (count - 1))
     ]
+
+
+def test_a_new_shot_is_told_from_a_window_that_goes_on():
+    planned = layout([Size(81), Size(81, shot=True), Size(81)], Chain(anchors=1))
+    texts = prompts_for_windows(["a cat"], [window.seconds for window in planned])
+    shown = [describe(w, segments_of(w, text)) for w, text in zip(planned, texts, strict=True)]
+    text = storyboard(shown)
+    assert text.count("81 frames, a new shot") == 1
+    assert text.count("76 frames, 5 overlap") == 1
 
 
 def test_a_hundred_windows_scroll_and_are_small():

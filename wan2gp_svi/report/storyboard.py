@@ -168,6 +168,8 @@ def _card(
     frames = f"{window['delivers']} frames"
     if window["dropped"]:
         frames += f", {window['dropped']} overlap"
+    elif number > 1:
+        frames += ", a new shot"
     picture = f'<span class="pic p{anchor}"></span>' if anchor in pictures else ""
     about = [f"seed {window['seed']}", served, *([window["cost"]] if window.get("cost") else [])]
     if window.get("loras"):
