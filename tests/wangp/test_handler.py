@@ -99,6 +99,27 @@ def test_other_models_get_a_switch_and_nothing_else(base, modes):
     assert "frames_selection_maximum" not in found
 
 
+@pytest.mark.parametrize(
+    ("base", "given", "words"),
+    [
+        ("i2v", {}, "SVI-Film"),
+        ("i2v_2_2", {}, "SVI 2.0 (Wan 2.2)"),
+        ("multitalk", {}, "a voice to follow"),
+        ("i2v", {"svi_mode": "dance"}, "a control video"),
+        ("ti2v_2_2", {}, "No weights of SVI for this model are public"),
+    ],
+)
+def test_help_stands_behind_the_names_of_all_models(base, given, words):
+    text = family(native=True).query_model_def(base, given)["infos"]
+    assert words in text
+    assert "Continue Last Video" in text
+    assert ("SVI Off" in text) == (not given)
+
+
+def test_every_mode_is_told_in_a_word():
+    assert set(handler.IN_A_WORD) == set(handler.MODES)
+
+
 def test_5b_gets_the_switch_and_what_latents_need():
     """Strengths do not act where latents are told in place."""
     found = family(native=True).query_model_def("ti2v_2_2", {})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from wan2gp_svi.svi.modes import MODES
-from wan2gp_svi.wangp.names import DANCE, MODELS, PARENT, PRO, modes_of
+from wan2gp_svi.wangp.names import DANCE, FIVE_B, MODELS, MULTITALK, PARENT, PRO, modes_of
 from wan2gp_svi.wangp.settings import CONTROLS, HELP, MODE_CONTROL
 from wan2gp_svi.wangp.wrapping import arguments, wrap
 
@@ -31,6 +31,27 @@ INFOS = "\n".join(
     ]
 )
 """Help that WanGP shows behind the model's name (from 12 on)."""
+IN_A_WORD = {
+    "pro": "each window sees an anchor image and the last latent of the window before.",
+    "2.0": "each window sees the last frame before it, and the start image behind that.",
+    "shot": "one calm scene without an end. The first prompt serves all windows.",
+    "film": "a story of many scenes. Each window goes on from the last five frames; nothing holds"
+    " it.",
+    "tom": "cartoons. Each window goes on from the last frame; nothing holds it.",
+    "unified": "one lively scene, from the last five frames and the start image. A prompt serves"
+    " two windows.",
+    "dance": "the person of the start image moves as the control video does, as long as you like.",
+    "talk": "the face of the start image speaks what it hears, as long as the sound lasts.",
+}
+"""What each mode is for."""
+GIVEN = {
+    DANCE: "A start image that shows the whole person, and a control video: a person who moves, or"
+    " a skeleton that was drawn before.",
+    MULTITALK: "A start image of the face, and a voice to follow.",
+    FIVE_B: "A start image, or words alone. No weights of SVI for this model are public: choose the"
+    " LoRA that you have trained under Loras.",
+}
+"""What a model needs that is not the same for all."""
 PROMPT_INFOS = """One paragraph a window; the last one serves the rest.
 
 Times inside a window act: `A woman in a kitchen. (at 0 s: she pours tea) (at 2.5 s: she laughs)`.
@@ -161,10 +182,33 @@ def _model_def(method: Callable[..., dict], *args: Any, **kwargs: Any) -> dict:
     if given["model_def"].get("svi_mode") == MODELS[DANCE].own:
         folders = _profile_folders(DANCE, given, found)
         settings = [*found.get("custom_settings", []), CONTROLS[0]]
-        return {**found, **SKELETONS, "custom_settings": settings, "profiles_dir": folders}
+        help_ = {"infos": infos(DANCE), "prompt_infos": PROMPT_INFOS}
+        told = {**SKELETONS, **help_, "custom_settings": settings}
+        return {**found, **told, "profiles_dir": folders}
     if modes_of(base_type):
         return {**found, **_modes(base_type, given, found)}
     return found
+
+
+def infos(model_type: str) -> str:
+    """Help behind the name of a model that runs SVI beside other things, or one mode of it."""
+    model = MODELS[model_type]
+    takes = "" if model.own else " **SVI Off** takes both away."
+    return "\n".join(
+        [
+            "SVI chains windows, and so a video can go on for ever.",
+            "",
+            f"1. A profile from the list, and **Apply**: it sets the mode and its LoRA.{takes}",
+            f"2. {GIVEN.get(model_type, 'A start image.')} A prompt for each window, the number of"
+            " frames. The tab **SVI** shows the windows before you wait.",
+            "3. **Generate**; later **Continue Last Video**.",
+            "",
+            *(
+                f"- **{MODES[name].name}**: {IN_A_WORD[name]}"
+                for name in model.modes or (model.own,)
+            ),
+        ]
+    )
 
 
 def _modes(base_type: str, given: Mapping[str, Any], found: dict) -> dict[str, Any]:
@@ -180,6 +224,7 @@ def _modes(base_type: str, given: Mapping[str, Any], found: dict) -> dict[str, A
         **(ANCHORS if anchored else {}),
         **(LONGEST if speaks or anchored else {}),
         "svi_modes": modes,
+        "infos": found.get("infos") or infos(base_type),
         "custom_settings": [*found.get("custom_settings", []), *switch],
         "profiles_dir": _profile_folders(base_type, given, found),
     }

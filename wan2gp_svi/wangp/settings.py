@@ -115,7 +115,7 @@ HELP = {
 MODE_CONTROL: dict[str, Any] = {
     "id": "svi_mode",
     "name": "SVI mode",
-    "label": "SVI mode: which SVI LoRA the profile has loaded decides it",
+    "label": "SVI mode (the profiles set it)",
     "type": "dropdown",
     "default": "",
 }
