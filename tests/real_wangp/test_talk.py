@@ -73,6 +73,12 @@ def runs(svi_tree, voices, tmp_path_factory):
         scenario("discard", long, set={"sliding_window_discard_last_frames": 4}),
         scenario("none", None, set={"audio_prompt_type": ""}),
         scenario("over", short, set={"video_length": 17}, **{"continue": "talk"}),
+        scenario(
+            "aligned",
+            short,
+            set={"video_length": 17, "video_prompt_type": "T"},
+            **{"continue": "talk"},
+        ),
         scenario("livelier", long, set={"motion_amplitude": 1.2, "video_length": 17}),
         scenario("durations", long, set={"prompt": "[/duration=13] one\n[/duration=8] two"}),
         plain(long),
@@ -187,6 +193,24 @@ def test_the_files_sound_is_that_of_its_frames(runs, voices, name, start, stop):
         lag, level = late(found[part], wanted[part])
         assert abs(lag) <= 1, (first, lag)
         assert level > 0.5
+
+
+def test_a_sound_may_begin_with_the_part_that_is_new(runs, voices):
+    """WanGP's alignment to the first new frame: in the window, and in the finished file."""
+    run = runs["aligned"]
+    assert run.ok, run.said[-1500:]
+    assert run.frames == ASKED + 16
+    first, rest = run.arrays["heard1_0"][0], run.arrays["heard1_1"][0]
+    (window,) = windows_of(17, source_frames=ASKED)
+    wanted = hears(window, ASKED + 36)  # there is silence as long as the video before it
+    assert np.array_equal(first[:, :, 0, 1], wanted[0])
+    assert np.array_equal(rest[:, :, 0, 1], wanted[1])
+    assert first[0, 2, 0, 0] < 0.001 < rest[0, 2, 0, 0]  # the repeated frame's, the first new one's
+    found, wanted = sound_of(run), voices["short"][1]
+    part = slice(round(ASKED * RATE / FPS), round((ASKED + 12) * RATE / FPS))
+    lag, level = late(found[part], wanted[: part.stop - part.start])
+    assert abs(lag) <= 1
+    assert level > 0.5
 
 
 def test_two_speakers_are_heard_in_turn(runs):

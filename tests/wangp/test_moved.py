@@ -1,7 +1,9 @@
 """What moves a person in a task: how long a sound or a skeleton lasts, before a model is loaded."""
 
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from wan2gp_svi.errors import UserError
@@ -90,6 +92,61 @@ def test_the_sound_of_a_source_is_taken_from_the_video_where_wangp_takes_aac(
         ("clip.mp4", number) for number in range(decodes)
     ]
     assert given == [[path for *_, path in made] if decodes else tracks]
+
+
+def told_of(tmp_path, before=50, **changes):
+    """What WanGP is told of a sound that is to begin with the first new frame; its samples."""
+    sound = tmp_path / "new.wav"
+    if not sound.exists():
+        with wave.open(str(sound), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(np.full(8000, 9000, np.int16).tobytes())
+    given = {"audio_prompt_type": "A", "audio_guide": str(sound), "video_prompt_type": "T"}
+    mode = MODES[changes.pop("mode", "talk")]
+    given |= changes
+    run = Run(Settings(), Carry(chain(fps=25, before=before), mode))
+    with talk.aligned(run, given, {"seed": 7}) as told:
+        read = {}
+        for name in ("audio_guide", "audio_guide2"):
+            if name in told:
+                with wave.open(told[name]) as file:
+                    frames = file.readframes(file.getnframes())
+                read[name] = np.frombuffer(frames, np.int16)
+        return run, told, read
+
+
+def test_a_sound_for_the_new_part_is_moved_behind_the_old_one(tmp_path):
+    run, told, read = told_of(tmp_path)
+    assert told["video_prompt_type"] == "" and told["seed"] == 7
+    samples = read["audio_guide"]
+    assert len(samples) == 3 * 8000  # two seconds are there already
+    assert not samples[:16000].any() and (samples[16000:] == 9000).all()
+    assert run.asked["video_prompt_type"] == "T"
+    assert run.asked["audio_guide"] == str(tmp_path / "new.wav")
+    assert not Path(told["audio_guide"]).exists()  # when the task has ended
+
+
+def test_of_two_speakers_both_are_moved_where_they_speak_at_once(tmp_path):
+    second = str(tmp_path / "new.wav")
+    _, _, read = told_of(tmp_path, audio_guide2=second, audio_prompt_type="AB")
+    assert sorted(read) == ["audio_guide", "audio_guide2"]
+    _, _, read = told_of(tmp_path, audio_guide2=second, audio_prompt_type="ABC")
+    assert sorted(read) == ["audio_guide"]  # in turn: the second comes behind the first
+
+
+def test_a_sound_that_is_not_moved_stays_as_it_is(tmp_path):
+    _, told, read = told_of(tmp_path, video_prompt_type="")
+    assert told == {"seed": 7} and not read
+    _, told, read = told_of(tmp_path, before=0)
+    assert told == {"seed": 7, "video_prompt_type": ""} and not read
+    _, told, read = told_of(tmp_path, mode="shot")
+    assert told == {"seed": 7} and not read
+
+
+def test_a_file_that_is_no_sound_is_told(tmp_path):
+    (tmp_path / "words.txt").write_text("no sound")
+    with pytest.raises(UserError, match=r"words\.txt cannot be read as a sound"):
+        told_of(tmp_path, audio_guide=str(tmp_path / "words.txt"))
 
 
 class Wgp(dict):

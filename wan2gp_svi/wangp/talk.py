@@ -6,7 +6,9 @@ adds 80, so it hears the sound from frame 80 i of 25 a second, and lips stay in 
 (The authors' loop, `test_svi_talk.py`, keeps the frame that repeats and starts at 81 i - 1: sound
 and picture part by a frame a window.) What is left to do here: the plan ends with the sound, and
 where WanGP takes the sound out of a video that is continued as AAC (before 12), it is decoded from
-the video instead: a bare AAC track is a packet late, 64 ms of speech.
+the video instead: a bare AAC track is a packet late, 64 ms of speech. And a sound that is to begin
+with the first new frame ("T") is given silence as long as the video before it: WanGP's own
+alignment stops multitalk with an error in some versions (12.60).
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from __future__ import annotations
 import math
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ from wan2gp_svi.svi.vae import VAE_STRIDE, floor_frames
 from wan2gp_svi.svi.windows import Chain
 from wan2gp_svi.video.sound import end_with_pictures
 from wan2gp_svi.wangp.console import say
-from wan2gp_svi.wangp.run import current
+from wan2gp_svi.wangp.run import Run, current
 from wan2gp_svi.wangp.streaming import SOUND
 from wan2gp_svi.wangp.wrapping import arguments, wrap
 
@@ -66,6 +69,43 @@ def length(
     if left < asked:
         say(f"the sound ends the video: it is {seconds:.2f} s long, {frames} frames")
     return min(asked, left)
+
+
+@contextmanager
+def aligned(run: Run, given: Mapping[str, Any], told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """`told`, what WanGP is to be told; with it sounds that are to begin with the first new frame.
+
+    The files live as long as the task. Raises `UserError` where a sound cannot be read.
+    """
+    letters = str(given.get("video_prompt_type") or "")
+    if not run.mode.sound or "T" not in letters:
+        yield told
+        return
+    run.asked = {**run.asked, "video_prompt_type": letters}
+    told = {**told, "video_prompt_type": letters.replace("T", "")}
+    kinds = str(given.get("audio_prompt_type") or "")
+    names = ["audio_guide"]
+    if "B" in kinds and "C" not in kinds:  # both at once; in turn, the second comes later anyway
+        names.append("audio_guide2")
+    seconds = run.chain.source_frames / run.chain.fps
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        for name in names if seconds else ():
+            path = str(Path(folder) / f"{name}.wav")
+            _behind_silence(str(given[name]), path, seconds)
+            told[name] = path
+            run.asked = {**run.asked, name: given[name]}
+        yield told
+
+
+def _behind_silence(sound: str, path: str, seconds: float) -> None:
+    """A sound as a wav file, with so much silence in front."""
+    import imageio_ffmpeg
+
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", sound]
+    later = ["-map", "0:a:0", "-af", f"adelay={1000 * seconds:.6f}:all=1", path]
+    done = subprocess.run([*command, *later], capture_output=True)
+    if done.returncode:
+        raise UserError(f"{Path(sound).name} cannot be read as a sound.")
 
 
 def joined(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -78,7 +78,8 @@ def run_task(wgp: WGP, original: Callable[..., Any], *args: Any, **kwargs: Any) 
     told_status = None if status is None else functools.partial(status, given["state"])
     progress.begin(wgp["get_gen_info"](given["state"]), progress.work(given), told_status)
     try:
-        return original(**{**given, **told})
+        with talk.aligned(run, given, told) as told_all:
+            return original(**{**given, **told_all})
     except UserError as error:
         raise _error(f"SVI: {error}") from error
     finally:
