@@ -58,6 +58,12 @@ NEEDED = (
     Needed(WGP, "build_default_window_plan", absent="before 12.54: compute_sliding_window_no"),
     Needed(WGP, "compute_sliding_window_no", absent="may go: build_default_window_plan plans"),
     Needed(WGP, "build_frame_scheduler", ("prompts",), absent="before 12.10: no slash commands"),
+    Needed(
+        WGP,
+        "image_prompt_types_allow_t2v",
+        ("model_def",),
+        absent="before 12.10; where it goes, WanGP itself refuses [/new_shot] in SVI 2 Pro",
+    ),
     Needed(WGP, "preprocess_video"),
     Needed(
         WGP,
