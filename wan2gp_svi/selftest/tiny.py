@@ -109,6 +109,15 @@ def tiny_vae(vae_dim=16, seed=11, device="cpu"):
     return w
 
 
+def locked_as_told(model):
+    """Each layer's parameters in the precision that WanGP has locked it to."""
+    for layer in model.modules():
+        locked = vars(layer).get("_lock_dtype")
+        if locked is not None:
+            for parameter in layer.parameters(recurse=False):
+                parameter.data = parameter.data.to(locked)
+
+
 def tiny_transformer(
     seed,
     model_type="i2v2_2",
@@ -140,9 +149,11 @@ def tiny_transformer(
         **more,
     )  # head_dim must stay 128 (rope)
     randomise(m, seed)
-    m.lock_layers_dtypes(dtype)
+    m.to(dtype).lock_layers_dtypes(dtype)
+    if m.patch_embedding.weight.dtype == dtype:  # later versions leave that to mmgp's loading
+        locked_as_told(m)
     m.apply_post_init_changes()
-    return m.to(dtype).eval().requires_grad_(False)
+    return m.eval().requires_grad_(False)
 
 
 def tiny_any2v(
