@@ -74,7 +74,7 @@ def test_50_steps_are_the_authors_settings(path):
     assert (profile["num_inference_steps"], profile["flow_shift"]) == (50, 5)
     assert profile["sample_solver"] == "euler"
     assert profile.get("switch_threshold", 875) == 875
-    assert not [a for a in profile.get("activated_loras", []) if LORAS[a].accelerator]
+    assert not [a for a in profile["activated_loras"] if LORAS[a].accelerator]
 
 
 @pytest.mark.parametrize("model_type", MODELS)

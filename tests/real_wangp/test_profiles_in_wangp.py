@@ -8,6 +8,9 @@ import json
 
 import pytest
 from bench import ROOT, drive
+from safetensors.torch import save_file
+from test_dance import adapter_tensors, skeleton
+from test_talk import voice
 
 from wan2gp_svi.profiles.commands import profile_files
 from wan2gp_svi.profiles.passes import steps_of_phases
@@ -17,27 +20,49 @@ pytestmark = pytest.mark.slow
 
 FILES = profile_files(ROOT / "profiles")
 NAMES = [f"{path.parent.name}/{path.name}" for path in FILES]
+_2_1, _2_2 = (
+    "wan_i2v/Image2Video lightx2v - 4 Steps.json",
+    "wan_2_2/Lightning i2v v1.0 3 Phases - 8 Steps.json",
+)
 BEFORE = {
-    "svi_2_pro": "wan_2_2/Lightning i2v v1.0 3 Phases - 8 Steps.json",
-    "svi_wan_2_2": "wan_2_2/Lightning i2v v1.0 3 Phases - 8 Steps.json",
-    "svi_wan_2_1": "wan_i2v/Image2Video lightx2v - 4 Steps.json",
+    "svi_2_pro": _2_2,
+    "svi_wan_2_2": _2_2,
+    "svi_wan_2_2_5b": "wan_2_2_5B/FastWan 3 Steps.json",
+    **dict.fromkeys(("svi_wan_2_1", "svi_fun_inp", "svi_dance", "svi_talk"), _2_1),
 }
 """WanGP's own profiles, applied before ours: nothing of them may stay."""
 MERGED = ["i2v_2_2_Enhanced_Lightning_v2", "i2v_2_2_Enhanced_Lightning_v2_svi2pro"]
 """Models that have an accelerator in them; WanGP 9 has the first one only."""
-OTHERS = ["t2v", "fun_inp", "flf2v_720p", "ti2v_2_2", *MERGED]
+OTHERS = ["t2v", "fun_inp_1.3B", "flf2v_720p", "infinitetalk", *MERGED]
 ASKED = 157
+
+
+def moved(folder, files):
+    """What moves the person, where something must: a skeleton, a voice."""
+    if folder == "svi_dance":
+        return {"video_prompt_type": "V", "video_guide": skeleton(files / "skeleton.mp4", 20)}
+    if folder == "svi_talk":
+        return {"audio_prompt_type": "A", "audio_guide": voice(files / "voice.wav", 8)[0]}
+    return {}
 
 
 @pytest.fixture(scope="module")
 def runs(svi_tree, tmp_path_factory):
+    files = tmp_path_factory.mktemp("files")
+    for lora_folder in ("loras/wan_i2v", "loras_i2v"):  # from 10 on; before
+        (svi_tree / lora_folder).mkdir(parents=True, exist_ok=True)
+        save_file(adapter_tensors(), svi_tree / lora_folder / "svi-dance.safetensors")
     scenarios = [
         {
             "name": path.stem.replace(" ", "_") + path.parent.name,
             "model": FOLDERS[path.parent.name],
             "profiles": [BEFORE[path.parent.name], name],
             "fake": True,
-            "set": {"video_length": ASKED if "Off" not in name else 17, "prompt": "one\ntwo"},
+            "set": {
+                "video_length": ASKED if "Off" not in name else 17,
+                "prompt": "one\ntwo",
+                **moved(path.parent.name, files),
+            },
         }
         for path, name in zip(FILES, NAMES, strict=True)
     ]
@@ -93,6 +118,8 @@ def test_each_lora_has_its_strength_in_each_step(runs, name):
     written = settings["loras_multipliers"].split()
     if name.startswith("svi_2_pro/"):
         written = ["1;0", "0;1", *written]  # the model's own
+    if name.startswith("svi_dance/"):
+        written = ["1", *written]
     for window in runs[name]["windows"]:
         assert len(window["loras"]) == len(written)
         for number, multiplier in enumerate(written):
@@ -119,5 +146,5 @@ def test_other_models_do_not_list_ours(runs, model):
 def test_a_model_lists_its_own_and_wangps(runs, folder):
     listed = runs[NAMES[0]]["listed"][FOLDERS[folder]]
     ours = [name for name in listed if name.startswith(tuple(FOLDERS))]
-    assert sorted(ours) == sorted(name for name in NAMES if name.startswith(folder))
+    assert sorted(ours) == sorted(name for name in NAMES if name.startswith(f"{folder}/"))
     assert BEFORE[folder] in listed

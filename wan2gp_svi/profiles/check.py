@@ -235,10 +235,6 @@ def _mode(model_type: str, model: Model, profile: Profile) -> Iterator[Finding]:
     elif mode and mode not in model.modes:
         yield f"{CUSTOM}.svi_mode", f"{model.name} has no mode {mode!r}."
     loras = profile.get("activated_loras")
-    if mode and not any(lora.mode and model_type in lora.models for lora in LORAS.values()):
-        if loras is not None:
-            yield "activated_loras", f"None is published for {model.name}: leave the user's alone."
-        return
     if loras is None:
         yield "activated_loras", "It is missing; write [] for none."
     if not isinstance(loras, list) or not all(isinstance(lora, str) for lora in loras):
@@ -253,7 +249,8 @@ def _mode(model_type: str, model: Model, profile: Profile) -> Iterator[Finding]:
             yield "activated_loras", f"{address} comes with the model: it would act twice."
         elif lora.mode and lora.mode != mode:
             yield "activated_loras", f"{address} is for the mode {lora.mode!r}, not {mode!r}."
-    if mode and not any(a in LORAS and LORAS[a].mode == mode for a in loras):
+    published = any(lora.mode == mode and model_type in lora.models for lora in LORAS.values())
+    if mode and published and not any(a in LORAS and LORAS[a].mode == mode for a in loras):
         yield "activated_loras", f"The mode {mode!r} needs its LoRA, and none is there."
 
 

@@ -58,9 +58,7 @@ def describe(path: Path) -> dict[str, Any]:
     """What the table says of a profile. Raises UserError for one that cannot be read."""
     try:
         profile = json.loads(path.read_text(encoding="utf-8"))
-        loras = [
-            LORAS[address] for address in profile.get("activated_loras", []) if address in LORAS
-        ]
+        loras = [LORAS[address] for address in profile["activated_loras"] if address in LORAS]
         model_type = FOLDERS[path.parent.name]
         number = passes(profile)
         return {
