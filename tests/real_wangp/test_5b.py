@@ -26,6 +26,7 @@ SCENARIOS = [
     scenario("begun", set={"video_length": 41}),
     scenario("later", set={"video_length": 25, "prompt": "four"}, **{"continue": "begun"}),
     scenario("tom later", "tom", set={"video_length": 17}, **{"continue": "tom"}),
+    scenario("no file", set={"video_length": 13}, **{"continue": "tom"}),
     scenario("words", words=True),
     scenario("words later", set={"video_length": 13}, **{"continue": "words"}),
     scenario("two latents", set={"custom": {"svi_motion_latents": 2}}),
@@ -153,6 +154,15 @@ def test_a_hand_over_says_its_model(runs):
     found = load(path_beside(runs["begun"].videos[-1]["path"]))
     assert found.model_type == MODEL
     assert found.latents.shape == (48, 1, 4, 4)
+
+
+def test_without_a_hand_over_file_the_end_is_encoded_again(runs):
+    run = runs["no file"]
+    assert run.ok, run.said[-1500:]
+    assert run.frames == ASKED + 12
+    known = torch.cat([encoded(run, 1), encoded(run, 1, 1)[:, -1:]], dim=1)
+    assert run.arrays["seen1_1"].shape[1] == 33  # the causal VAE looks back
+    assert_in_place(run, 1, known)
 
 
 def test_a_chain_of_frames_goes_on_from_the_videos_last(runs):
