@@ -127,7 +127,7 @@ def begin(wgp: WGP, given: Mapping[str, Any], mode: Mode) -> tuple[Run, dict[str
     settings = read(custom_settings(given))
     model_type = wgp["get_base_model_type"](given["model_type"])
     in_place = model_type == FIVE_B
-    _warn(given, settings, mode, model_type)
+    _warn(given, settings, mode, in_place)
     size = _size(given, settings, mode, in_place)
     path = _source_path(wgp, given)
     from_words = _check_start(given, mode, path, in_place)
@@ -262,9 +262,8 @@ def _obey_commands(wgp: WGP, given: Mapping[str, Any], run: Run, told: Mapping[s
         raise UserError(str(error).removeprefix("SVI: "))
 
 
-def _warn(given: Mapping[str, Any], settings: Settings, mode: Mode, model_type: str) -> None:
+def _warn(given: Mapping[str, Any], settings: Settings, mode: Mode, in_place: bool) -> None:
     """Say what of a task this mode or this model cannot use, or seems to lack."""
-    in_place = model_type == FIVE_B
     if not mode.motion_frames and not in_place:
         return
     if _ends(given):
@@ -281,10 +280,8 @@ def _warn(given: Mapping[str, Any], settings: Settings, mode: Mode, model_type: 
     if not with_model and not any(
         "svi" in str(lora).lower() for lora in given["activated_loras"] or []
     ):
-        say(
-            f"{mode.name} is on, but no LoRA has SVI in its name: apply one of its profiles,"
-            " or the profile SVI Off"
-        )
+        take = "choose the one that you have trained" if in_place else "apply one of its profiles"
+        say(f"{mode.name} is on, but no LoRA has SVI in its name: {take}, or the profile SVI Off")
 
 
 def _ends(given: Mapping[str, Any]) -> bool:
