@@ -219,18 +219,20 @@ def show_colour_reference(pipe):
 
 def make_fake(pipe):
     """Right shapes and nothing else: what is counted is frames."""
+    stride = pipe.vae_stride[1]
+    channels = 48 if stride == 16 else 16
 
     def encode(x, *a, **k):
         pipe.encoded.append(int(x.shape[2]))
         b, _, f, h, w = x.shape
-        return torch.zeros(b, 16, (f - 1) // 4 + 1, h // 8, w // 8)
+        return torch.zeros(b, channels, (f - 1) // 4 + 1, h // stride, w // stride)
 
     def decode(zs, *a, **k):
         byte = hasattr(pipe.vae, "decode_to_cpu_uint8")
         dtype = torch.uint8 if byte else torch.float32
         return [
-            torch.zeros(3, (z.shape[1] - 1) * 4 + 1, z.shape[2] * 8, z.shape[3] * 8, dtype=dtype)
-            for z in zs
+            torch.zeros(3, (t - 1) * 4 + 1, h * stride, w * stride, dtype=dtype)
+            for _, t, h, w in (z.shape for z in zs)
         ]
 
     pipe.vae.model.encode = encode
