@@ -102,6 +102,9 @@ class Pass:
         )
         import torch
 
+        from wan2gp_svi.selftest import tiny
+
+        tiny.floats_are_copies()
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
         torch.set_grad_enabled(False)
         self.device = "cuda" if self.args.cuda else "cpu"

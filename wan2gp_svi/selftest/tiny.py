@@ -109,6 +109,17 @@ def tiny_vae(vae_dim=16, seed=11, device="cpu"):
     return w
 
 
+def floats_are_copies():
+    """Let `x.float()` copy what is in 32 bits already, as it does with 16, which WanGP runs in.
+
+    Its norms square that copy in place: in 32 bits they would square their own input, and what is
+    compared with 16 bits would be another function.
+    """
+    torch.Tensor.float = lambda self, **known: self.to(  # type: ignore[method-assign]
+        torch.float32, copy=True, **known
+    )
+
+
 def locked_as_told(model):
     """Each layer's parameters in the precision that WanGP has locked it to."""
     for layer in model.modules():
