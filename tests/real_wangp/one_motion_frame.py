@@ -3,7 +3,9 @@
 import numpy as np
 import torch
 
-from wan2gp_svi.svi.conditioning import mask, padded_video
+from wan2gp_svi.svi.conditioning import mask, padded_video, scale_motion
+
+LIVELIER = {"motion_amplitude": 1.2}
 
 
 def assert_formulas(arrays, windows):
@@ -21,3 +23,12 @@ def assert_formulas(arrays, windows):
         generator = torch.Generator().manual_seed(window.seed)
         noise = torch.randn(1, 16, window.latents, 8, 8, generator=generator)
         assert np.array_equal(arrays[f"noise{k}"], noise.numpy())
+
+
+def assert_livelier(run):
+    """A motion amplitude acts behind the frame that is known."""
+    assert run.ok, run.said[-1500:]
+    encoded = torch.from_numpy(run.arrays["encoding1_0"])
+    expected = scale_motion(encoded, 1, LIVELIER["motion_amplitude"])
+    assert not torch.equal(expected, encoded)
+    assert np.array_equal(run.arrays["y1"][4:], expected.numpy())
