@@ -7,7 +7,6 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-import torch
 from bench import drive
 from one_motion_frame import LIVELIER, assert_formulas, assert_livelier
 
