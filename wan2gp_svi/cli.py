@@ -171,7 +171,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     svi.set_defaults(run=_calls("wan2gp_svi.train.commands", "svi"))
     evidence = actions.add_parser("evidence", help="measure long chains against the truth")
-    evidence.add_argument("ways", nargs="+", metavar="WAY", help="a, b, c, d, e-..., window, timed")
+    ways = "a, b, c, d, e-..., unified, shot, film, tom, each with -plain, window, timed, scenes"
+    evidence.add_argument("ways", nargs="+", metavar="WAY", help=ways)
     evidence.add_argument("--base", metavar="DIR", help="a folder of train base (default: ours)")
     evidence.add_argument("--lora", metavar="DIR", help="a folder of train svi (default: ours)")
     evidence.add_argument("--windows", type=int, default=50, metavar="K", help="default 50")
