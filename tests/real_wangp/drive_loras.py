@@ -20,6 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 WANGP, CASES, OUT = (Path(argument).resolve() for argument in sys.argv[1:4])
 sys.path[:0] = [str(WANGP), str(HERE.parents[1])]
+sys.path.append(str(HERE / "host"))
 os.chdir(WANGP)
 FIVE_B = sys.argv[4:] == ["5b"]
 sys.argv = sys.argv[:1]
@@ -29,6 +30,7 @@ from wan2gp_svi.selftest import cpu_shim, host  # noqa: E402
 sys.path.append(str(host.ABSENT))
 cpu_shim.install()
 
+import tiny_5b  # noqa: E402
 import torch  # noqa: E402
 from mmgp import offload, safetensors2  # noqa: E402
 
@@ -37,8 +39,7 @@ from wan2gp_svi.selftest import tiny  # noqa: E402
 torch.set_grad_enabled(False)
 torch.set_num_threads(1)
 
-kind = {"model_type": "ti2v2_2", "in_dim": 48, "out_dim": 48} if FIVE_B else {}
-model = tiny.tiny_transformer(seed=1, **kind)
+model = tiny.tiny_transformer(seed=1, **(tiny_5b.TRANSFORMER if FIVE_B else {}))
 import models.wan.modules.model as module  # noqa: E402
 from models.wan import wan_handler  # noqa: E402
 

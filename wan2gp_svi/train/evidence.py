@@ -107,9 +107,14 @@ def film(number: int, windows: int, adds: int = 20) -> Film:
     return Film(scene, start, tuple(moves))
 
 
+def size_of(way: Way) -> Size:
+    """What a window of a way generates."""
+    return Size(FRAMES, way.motion_latents, motion_frames=MODES[way.mode].motion_frames)
+
+
 def planned(way: Way, windows: int, seed: int) -> list[Window]:
     """The plan of a chain of so many windows (svi/windows.py)."""
-    size = Size(FRAMES, way.motion_latents, motion_frames=MODES[way.mode].motion_frames)
+    size = size_of(way)
     chain = Chain(size, seed=seed, seeds="same" if way.one_seed else "new", anchors=1)
     return plan(FRAMES + (windows - 1) * size.adds, chain)
 
@@ -137,15 +142,21 @@ def _encode(video: Tensor) -> Tensor:
 
 
 def made(
-    way: Way, films: Sequence[Film], windows: int, experts: tuple[TinyWan, TinyWan], seed: int = 0
+    way: Way,
+    films: Sequence[Film],
+    windows: int,
+    experts: tuple[TinyWan, TinyWan],
+    seed: int = 0,
+    told: Sequence[Sequence[str]] | None = None,
 ) -> Iterator[list[Tensor]]:
-    """Make the films side by side, each on its start image: `chained`."""
+    """Make the films side by side, each on its start image: `chained`. Without `told` the words are
+    the films' own."""
     starts = world.draw([f.scene for f in films], np.array([[f.start.row()] for f in films]))
     plans = [planned(way, windows, seed + 1000 * i) for i in range(len(films))]
-    size = Size(FRAMES, way.motion_latents, motion_frames=MODES[way.mode].motion_frames)
-    carries = [Carry(Chain(size, anchors=1), MODES[way.mode], way.anchor_strength) for _ in films]
+    chain = Chain(size_of(way), anchors=1)
+    carries = [Carry(chain, MODES[way.mode], way.anchor_strength) for _ in films]
     pictures = [_always(start) for start in starts]
-    told = [[f.prompt(number) for f in films] for number in range(windows)]
+    told = told or [[f.prompt(number) for f in films] for number in range(windows)]
     yield from chained(way, plans, carries, pictures, told, experts)
 
 

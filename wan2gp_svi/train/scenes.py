@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from wan2gp_svi.svi.carry import Carry, Picture
-from wan2gp_svi.svi.modes import MODES
 from wan2gp_svi.svi.windows import Chain, Size, Window, layout
 from wan2gp_svi.train import evidence, measure, world
 from wan2gp_svi.train.evidence import FRAMES, Film, Way
@@ -132,11 +131,7 @@ def panned(
         world.sentence(f.scene, ["rests"], f.start.colour, side)
         for f, side in zip(films, sides, strict=True)
     ]
-    plans = [evidence.planned(way, 2, 1000 * i) for i in range(len(films))]
-    size = Size(FRAMES, way.motion_latents, motion_frames=MODES[way.mode].motion_frames)
-    carries = [Carry(Chain(size, anchors=1), MODES[way.mode], way.anchor_strength) for _ in films]
-    pictures = [_shown(_frame(f), _frame(f)) for f in films]
-    yield from evidence.chained(way, plans, carries, pictures, [told] * 2, experts)
+    yield from evidence.made(way, films, 2, experts, told=[told, told])
 
 
 def _along(film: Film, side: str) -> Tensor:

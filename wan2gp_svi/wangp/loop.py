@@ -62,13 +62,15 @@ def _scheduled_plan(original: Callable[..., tuple], *args, **kwargs) -> tuple:
     windows = scheduler["windows"]
     prompts = kwargs.get("prompts") or args[0]
     shots = [bool(window.get("new_shot")) for window in windows]
-    if any(shots) and (run.mode.motion_frames or (shots[0] and run.chain.source_frames)):
+    if any(shots) and run.mode.motion_frames:
         return scheduler, (
             f"SVI: [/new_shot] would start a window from nothing, and {run.mode.name} has only the"
             " window before to start from: take it out."
-            if run.mode.motion_frames
-            else "SVI: [/new_shot] cannot be the first window of a continuation: take it out, or"
-            " make that shot a video of its own."
+        )
+    if shots[0] and run.chain.source_frames:
+        return scheduler, (
+            "SVI: [/new_shot] cannot be the first window of a continuation: take it out, or make"
+            " that shot a video of its own."
         )
     if run.mode.motion_frames and any(_asks("overlap", prompt) for prompt in prompts):
         return scheduler, (

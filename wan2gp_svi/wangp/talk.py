@@ -91,21 +91,14 @@ def aligned(run: Run, given: Mapping[str, Any], told: dict[str, Any]) -> Iterato
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         for name in names if seconds else ():
             path = str(Path(folder) / f"{name}.wav")
-            _behind_silence(str(given[name]), path, seconds)
+            try:
+                _decode(given[name], 0, path, seconds)
+            except subprocess.CalledProcessError:
+                sentence = f"{Path(given[name]).name} cannot be read as a sound."
+                raise UserError(sentence) from None
             told[name] = path
             run.asked = {**run.asked, name: given[name]}
         yield told
-
-
-def _behind_silence(sound: str, path: str, seconds: float) -> None:
-    """A sound as a wav file, with so much silence in front."""
-    import imageio_ffmpeg
-
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", sound]
-    later = ["-map", "0:a:0", "-af", f"adelay={1000 * seconds:.6f}:all=1", path]
-    done = subprocess.run([*command, *later], capture_output=True)
-    if done.returncode:
-        raise UserError(f"{Path(sound).name} cannot be read as a sound.")
 
 
 def joined(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -130,12 +123,18 @@ def joined(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return result
 
 
-def _decode(video: str, number: int, path: str) -> None:
-    """A video's sound track as a wav file; its edit list says where the sound begins."""
+def _decode(source: str, number: int, path: str, silence: float = 0.0) -> None:
+    """A sound track as a wav file, with so many seconds of silence in front.
+
+    A video's edit list says where its sound begins.
+    """
     import imageio_ffmpeg
 
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", video]
-    subprocess.run([*command, "-map", f"0:a:{number}", path], check=True, capture_output=True)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", source]
+    command += ["-map", f"0:a:{number}"]
+    if silence:
+        command += ["-af", f"adelay={1000 * silence:.6f}:all=1"]
+    subprocess.run([*command, path], check=True, capture_output=True)
 
 
 def _seconds(path: str) -> float:

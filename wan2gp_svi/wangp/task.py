@@ -188,9 +188,7 @@ def _asked(wgp: WGP, given: Mapping[str, Any], chain: Chain, mode: Mode) -> int:
     return talk.length(given, chain) if mode.sound else int(given["video_length"])
 
 
-def _check_start(
-    given: Mapping[str, Any], mode: Mode, path: str | None, in_place: bool = False
-) -> bool:
+def _check_start(given: Mapping[str, Any], mode: Mode, path: str | None, in_place: bool) -> bool:
     """Whether a task starts from words alone; says where it starts from black.
 
     Raises `UserError` where it has nothing to start from.

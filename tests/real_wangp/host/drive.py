@@ -74,7 +74,7 @@ def load_model(model_filename, model_type, base_model_type, model_def, *a, **k):
     if base_model_type == "multitalk":
         kind["multitalk_output_dim"] = 768
     if model_def.get("wan_5B_class"):
-        kind = tiny_5b.TRANSFORMER
+        kind = {**tiny_5b.TRANSFORMER, "two_models": False}
     pipe = tiny.tiny_any2v(model_def, **kind)
     if model_def.get("wan_5B_class"):
         tiny_5b.give_vae(pipe)

@@ -4,7 +4,7 @@ import torch
 
 from wan2gp_svi.selftest.tiny import randomise
 
-TRANSFORMER = {"model_type": "ti2v2_2", "in_dim": 48, "out_dim": 48, "two_models": False}
+TRANSFORMER = {"model_type": "ti2v2_2", "in_dim": 48, "out_dim": 48}
 
 
 def give_vae(pipe, seed=13):
